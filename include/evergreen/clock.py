@@ -1,0 +1,76 @@
+"""The one clock: wall time, or the replayed time that a demo sets. All times are aware and in UTC."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from evergreen.errors import EvergreenError
+from evergreen.files import write_atomic
+from evergreen.paths import Home
+
+
+def now(home: Home) -> datetime:
+    """The replayed moment where one is set, else the wall clock's."""
+    replayed = replay_time(home)
+    return replayed if replayed is not None else datetime.now(UTC)
+
+
+def replay_time(home: Home) -> datetime | None:
+    """The replayed moment, or None when the clock is the wall's."""
+    if not home.clock.exists():
+        return None
+    return parse_time(json.loads(home.clock.read_text())["replay"])
+
+
+def set_replay(home: Home, moment: datetime | None) -> None:
+    """Put the clock at `moment`; None returns it to wall time."""
+    if moment is None:
+        home.clock.unlink(missing_ok=True)
+    else:
+        write_atomic(home.clock, json.dumps({"replay": format_time(moment)}))
+
+
+def resolve_as_of(home: Home, given: str | datetime | None, interval_end: datetime | None = None) -> datetime:
+    """The run's moment: as given, else its data interval's end, else now; never later than now by default.
+
+    In a replay a cron run's interval ends at today's wall time, which is after the replayed now: it gets the latter.
+    """
+    if given:
+        return parse_time(given) if isinstance(given, str) else given.astimezone(UTC)
+    moment = now(home)
+    return min(interval_end.astimezone(UTC), moment) if interval_end else moment
+
+
+def parse_time(text: str) -> datetime:
+    """Read an ISO 8601 moment; one without a zone is UTC. Raises EvergreenError for other text."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise EvergreenError(f"`{text}` is not a time; write for example 2013-04-01T04:00Z") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def format_time(moment: datetime) -> str:
+    """ISO 8601 in UTC, as every record stores it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def naive(moment: datetime) -> datetime:
+    """UTC without a zone, as tables store it."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def ceil_day(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The first local midnight at or after `moment`, in UTC."""
+    local = moment.astimezone(zone)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    if midnight == local:
+        return local.astimezone(UTC)
+    return (midnight + timedelta(days=1)).astimezone(UTC)
+
+
+def back(moment: datetime, span: timedelta, zone: ZoneInfo) -> datetime:
+    """`moment` minus `span` on the local calendar, so that whole days stay whole across daylight saving."""
+    return (moment.astimezone(zone) - span).astimezone(UTC)

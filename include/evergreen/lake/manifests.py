@@ -1,0 +1,81 @@
+"""The exactly-once ledger of a lake folder: numbered manifests, committed by compare-and-swap.
+
+`<folder>/ledger/<seq>.json` says which files belong to the folder and how far the source was read. A manifest is
+written whole, then linked to its number: `os.link` fails where the number is taken, so of two writers one wins.
+Readers list manifests and never folders: a file that no manifest names is an orphan of a killed run.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen.errors import LakeError
+from evergreen.files import sync_folder
+
+
+class DataFile(BaseModel):
+    """One immutable Parquet file of a lake folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str  # relative to the lake folder, e.g. raw/flights/3f2a....parquet
+    sha256: str
+    rows: int
+    bytes: int
+    origin: str = ""  # what the source calls it, e.g. flights-2013-01-07.csv
+    origin_sha256: str = ""
+
+
+class Manifest(BaseModel):
+    """One commit: its files, the source's position after it, and the `as_of` of the run that made it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int
+    as_of: datetime
+    files: tuple[DataFile, ...]
+    position: dict[str, Any] = {}
+    committed_at: datetime
+
+
+class Conflict(LakeError):
+    """Another writer committed first; read the ledger again and start from there."""
+
+
+def read_manifests(folder: Path) -> list[Manifest]:
+    """Every manifest of a lake folder, in order; an empty list where nothing was committed."""
+    return [Manifest.model_validate_json(path.read_bytes()) for path in sorted((folder / "ledger").glob("*.json"))]
+
+
+def commit(
+    folder: Path, seq: int, as_of: datetime, files: Iterable[DataFile], position: dict[str, Any] | None = None
+) -> Manifest:
+    """Commit `files` as manifest `seq`, which the caller takes as one more than the last it read.
+
+    The files must be in place and synced. Raises Conflict where `seq` is taken.
+    """
+    manifest = Manifest(
+        seq=seq, as_of=as_of, files=tuple(files), position=position or {}, committed_at=datetime.now(UTC)
+    )
+    ledger = folder / "ledger"
+    ledger.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=ledger, prefix=".manifest.")
+    try:
+        with os.fdopen(handle, "w") as stream:
+            stream.write(manifest.model_dump_json(indent=1))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(temporary, ledger / f"{seq:08d}.json")
+    except FileExistsError:
+        raise Conflict(f"{folder}: manifest {seq} was committed by another run meanwhile") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    sync_folder(ledger)
+    return manifest

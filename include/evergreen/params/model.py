@@ -1,0 +1,62 @@
+"""The whole of params.yaml, and what must hold between its sections."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, field_validator, model_validator
+
+from evergreen.params.base import Section
+from evergreen.params.features import Features
+from evergreen.params.gate import Gate
+from evergreen.params.monitoring import Monitoring
+from evergreen.params.prediction import Prediction
+from evergreen.params.scoring import Schedule, Scoring
+from evergreen.params.tables import Table
+from evergreen.params.training import Preprocess, Training
+
+
+class Params(Section):
+    """One use case."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Prefix of everything others can see: DAGs, model, tags, lake."
+    )
+    time_zone: str = Field("UTC", description="IANA name; days and weeks are this zone's, and so is `local(...)` in SQL.")
+    owner: str = Field("ml-team", description="Owner of the DAGs.")
+    tables: dict[str, Table] = Field(min_length=1)
+    prediction: Prediction
+    features: Features
+    preprocess: Preprocess = Preprocess()
+    training: Training
+    gate: Gate = Gate()
+    scoring: Scoring = Scoring()
+    monitoring: Monitoring = Monitoring()
+    schedule: Schedule = Schedule()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("not an IANA time zone; an example is `America/New_York`")
+        return value
+
+    @model_validator(mode="after")
+    def _tables_exist(self) -> Params:
+        wanted = {"prediction.rows": self.prediction.rows, "prediction.label.table": self.label_table}
+        wanted |= {f"features.latest.{name}": view.table or name for name, view in self.features.latest.items()}
+        wanted |= {f"features.trailing.{name}": str(view.table) for name, view in self.features.trailing.items()}
+        for place, table in wanted.items():
+            if table not in self.tables:
+                raise ValueError(f"{place} names the table `{table}`; known: {', '.join(self.tables)}")
+        return self
+
+    @property
+    def label_table(self) -> str:
+        """The table that holds the outcome."""
+        return self.prediction.label.table or self.prediction.rows
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The use case's time zone."""
+        return ZoneInfo(self.time_zone)

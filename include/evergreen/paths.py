@@ -1,0 +1,108 @@
+"""The grammar of every path and every shared name.
+
+State lives in one folder, the home (`.evergreen` beside the main checkout's `.git`, or `EVERGREEN_HOME`):
+
+    clock.json                              wall or replay time
+    ledger.db                               decisions, requests, monitored windows
+    lake/<name>/raw/<table>/                typed Parquet as the source said it, and ledger/<seq>.json manifests
+    lake/<name>/clean|quarantine/<table>/   f(one raw file, contract)
+    lake/<name>/validation/<table>/         which result counts for a raw file, and why rows failed
+    lake/<name>/predictions/                what the champion said, with manifests like raw
+    builds/<name>/<id>/                     a build's git worktree
+    models/<name>/<id>/                     a registered build's model, twin and reference
+    evidence/<sha256>.parquet               the rows that a decision was made on
+    reports/<name>/                         Evidently reports
+    dvc/cache, dvc/site, dvc/remote         the shared DVC cache, its scratch, the default remote
+    locks/  airflow/  mlflow/  run/  logs/  drops/
+
+Names that others see: DAG `<name>_<stage>`, asset `evergreen://<name>/<what>`, git tag `build/<name>/<id>`,
+registered model `<name>`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The state folder; every place in it is asked for here."""
+
+    root: Path
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.db"
+
+    @property
+    def clock(self) -> Path:
+        return self.root / "clock.json"
+
+    def lake(self, name: str) -> Path:
+        return self.root / "lake" / name
+
+    def builds(self, name: str) -> Path:
+        return self.root / "builds" / name
+
+    def models(self, name: str) -> Path:
+        return self.root / "models" / name
+
+    def reports(self, name: str) -> Path:
+        return self.root / "reports" / name
+
+    @property
+    def evidence(self) -> Path:
+        return self.root / "evidence"
+
+    @property
+    def dvc(self) -> Path:
+        return self.root / "dvc"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @property
+    def airflow(self) -> Path:
+        return self.root / "airflow"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.root / "mlflow"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+
+def dag_id(name: str, stage: str) -> str:
+    """`flights_ingest`."""
+    return f"{name}_{stage}"
+
+
+def asset_uri(name: str, what: str) -> str:
+    """`evergreen://flights/clean`; what is one of clean, predictions, request, champion."""
+    return f"evergreen://{name}/{what}"
+
+
+def build_tag(name: str, build: str) -> str:
+    """`build/flights/20130401T0400-1a2b3c4`."""
+    return f"build/{name}/{build}"
+
+
+def build_id(as_of: datetime, base_commit: str) -> str:
+    """`20130401T0400-1a2b3c4`: the same moment and the same code are the same build."""
+    return f"{as_of.astimezone(UTC):%Y%m%dT%H%M}-{base_commit[:7]}"
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file, read in blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,69 @@
+"""A use case on this machine: its folder, its params and the state folder that its git clone shares."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from evergreen.errors import EvergreenError
+from evergreen.params import Params, load_params
+from evergreen.paths import Home
+
+
+@dataclass(frozen=True)
+class Project:
+    """`root` holds params.yaml, dvc.yaml, data/ and snapshot.json; `home` is the state folder."""
+
+    root: Path
+    params: Params
+    home: Home
+
+    @classmethod
+    def load(cls, root: Path | str | None = None, home: Path | str | None = None) -> Project:
+        """Read the project at `root` (default: EVERGREEN_PROJECT, else the working folder).
+
+        `home` defaults to EVERGREEN_HOME, else `.evergreen` in the main checkout, so that a build's worktree
+        shares its clone's state. Raises ParamsError for a bad params.yaml.
+        """
+        folder = Path(root or os.environ.get("EVERGREEN_PROJECT") or Path.cwd()).resolve()
+        params = load_params(folder / "params.yaml")
+        place = home or os.environ.get("EVERGREEN_HOME")
+        return cls(folder, params, Home(Path(place).resolve() if place else main_checkout(folder) / ".evergreen"))
+
+    @property
+    def name(self) -> str:
+        """The use case's name, which prefixes what others see."""
+        return self.params.name
+
+    @property
+    def lake(self) -> Path:
+        """The use case's lake."""
+        return self.home.lake(self.name)
+
+    @property
+    def data(self) -> Path:
+        """The snapshot's folder, tracked by DVC."""
+        return self.root / "data"
+
+    @property
+    def build(self) -> Path:
+        """The outputs of the DVC stages."""
+        return self.root / "build"
+
+    @property
+    def snapshot(self) -> Path:
+        """The snapshot's committed description."""
+        return self.root / "snapshot.json"
+
+
+def main_checkout(folder: Path) -> Path:
+    """The top of the clone that `folder` belongs to, also from a linked worktree; raise outside of git."""
+    run = subprocess.run(
+        ["git", "-C", str(folder), "rev-parse", "--path-format=absolute", "--git-common-dir"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if run.returncode != 0:
+        raise EvergreenError(f"{folder} is not in a git clone, which builds need: {run.stderr.strip()}")
+    return Path(run.stdout.strip()).parent
