@@ -1,0 +1,81 @@
+"""The ledger's tables. Types are those that every database has: integers and text (JSON and times too)."""
+
+from __future__ import annotations
+
+from sqlalchemy import DDL, Column, ForeignKey, Integer, MetaData, Table, Text, UniqueConstraint, event
+
+metadata = MetaData()
+
+decisions = Table(
+    "decisions", metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("build", Text),
+    Column("as_of", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("evidence", Text),
+    Column("actor", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+)  # fmt: skip
+
+# `number` counts a use case's promotions from 1: of two writers that read the same champion, one inserts.
+promotions = Table(
+    "promotions", metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("build", Text, nullable=False),
+    Column("version", Integer),
+    Column("bundle", Text, nullable=False),
+    Column("cutoff", Text, nullable=False),
+    Column("as_of", Text, nullable=False),
+    Column("decision", Text, ForeignKey("decisions.id"), nullable=False, unique=True),
+    Column("previous_build", Text),
+    Column("created_at", Text, nullable=False),
+    UniqueConstraint("name", "number"),
+)  # fmt: skip
+
+requests = Table(
+    "requests", metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, index=True),
+    Column("as_of", Text, nullable=False),
+    Column("raised_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("build", Text),
+    Column("created_at", Text, nullable=False),
+)  # fmt: skip
+
+answers = Table(
+    "answers", metadata,
+    Column("request", Text, ForeignKey("requests.id"), primary_key=True),
+    Column("decision", Text, ForeignKey("decisions.id"), nullable=False),
+    Column("created_at", Text, nullable=False),
+)  # fmt: skip
+
+windows = Table(
+    "windows", metadata,
+    Column("name", Text, primary_key=True),
+    Column("build", Text, primary_key=True),
+    Column("end", Text, primary_key=True),
+    Column("record", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+)  # fmt: skip
+
+# SQLite itself keeps the promise of append-only; on PostgreSQL, grant INSERT and SELECT alone.
+for table in metadata.tables.values():
+    for action in ("UPDATE", "DELETE"):
+        event.listen(
+            table,
+            "after_create",
+            DDL(  # type: ignore[no-untyped-call]
+                f"CREATE TRIGGER {table.name}_no_{action.lower()} BEFORE {action} ON {table.name} "
+                f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only'); END"
+            ).execute_if(dialect="sqlite"),
+        )
