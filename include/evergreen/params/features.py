@@ -86,7 +86,9 @@ class Features(Section):
     latest: dict[str, Latest] = Field(default_factory=dict, description="Views of the last known observation, by name.")
     trailing: dict[str, Trailing] = Field(default_factory=dict, description="Trailing aggregates, by feature name.")
     categorical: tuple[str, ...] = Field((), description="Features that are categories, not numbers.")
-    helpers: tuple[str, ...] = Field((), description="Features that only row expressions use; the model does not see them.")
+    helpers: tuple[str, ...] = Field(
+        (), description="Features that only row expressions use; the model does not see them."
+    )
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Features:

@@ -21,7 +21,9 @@ def load_params(path: Path) -> Params:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ParamsError(f"{path}: cannot be read ({error.strerror}); run this in a folder with a params.yaml") from None
+        raise ParamsError(
+            f"{path}: cannot be read ({error.strerror}); run this in a folder with a params.yaml"
+        ) from None
     return load_params_text(text, str(path))
 
 

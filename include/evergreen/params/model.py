@@ -22,7 +22,9 @@ class Params(Section):
     name: str = Field(
         pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Prefix of everything others can see: DAGs, model, tags, lake."
     )
-    time_zone: str = Field("UTC", description="IANA name; days and weeks are this zone's, and so is `local(...)` in SQL.")
+    time_zone: str = Field(
+        "UTC", description="IANA name; days and weeks are this zone's, and so is `local(...)` in SQL."
+    )
     owner: str = Field("ml-team", description="Owner of the DAGs.")
     tables: dict[str, Table] = Field(min_length=1)
     prediction: Prediction

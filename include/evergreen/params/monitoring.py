@@ -42,6 +42,10 @@ class DriftRule(Section):
 Rule = Annotated[BiasRule | SkillRule | EwmaRule | DriftRule, Field(discriminator="kind")]
 
 
+def _default_rules() -> dict[str, Rule]:
+    return {"bias": BiasRule(kind="bias"), "skill": SkillRule(kind="skill"), "ewma": EwmaRule(kind="ewma")}
+
+
 class Drift(Section):
     """The Evidently report of the window's inputs against the champion's training window."""
 
@@ -59,11 +63,7 @@ class Monitoring(Section):
     window: Duration = Field(WEEK, validate_default=True, description="Labels known in this last span are judged.")
     min_rows: int = Field(500, ge=1, description="Fewer labelled predictions are `immature`, and no rule is asked.")
     rules: dict[str, Rule] = Field(
-        default_factory=lambda: {
-            "bias": BiasRule(kind="bias"),
-            "skill": SkillRule(kind="skill"),
-            "ewma": EwmaRule(kind="ewma"),
-        },
+        default_factory=_default_rules,
         description="Rules by name; any that alarms raises a retrain request.",
     )
     drift: Drift = Drift()

@@ -16,7 +16,9 @@ class Column(Section):
     """The contract of one column."""
 
     type: ColumnType = Field(description="Type in the lake. A timestamp is UTC; text without a zone is read as UTC.")
-    nulls: Literal["allowed", "never"] = Field("allowed", description="`never`: a row without a value breaks the contract.")
+    nulls: Literal["allowed", "never"] = Field(
+        "allowed", description="`never`: a row without a value breaks the contract."
+    )
     between: tuple[float | None, float | None] | None = Field(
         None, description="Lowest and highest value allowed, both included; null leaves a side open. Numbers only."
     )
@@ -54,7 +56,9 @@ class Table(Section):
     source: dict[str, Any] = Field(
         description="Where rows come from: `kind` names a source of the catalog, the other keys are its options."
     )
-    key: tuple[str, ...] = Field(min_length=1, description="Columns that name a row; the same key again is a correction.")
+    key: tuple[str, ...] = Field(
+        min_length=1, description="Columns that name a row; the same key again is a correction."
+    )
     known_at: str = Field(description="SQL expression: when the first version of a row became known (UTC).")
     changed_at: str | None = Field(
         None, description="SQL expression: when a later version became known; by default the ingest's `as_of`."

@@ -1,0 +1,54 @@
+"""What people are told when a run fails or is late.
+
+Every notice is one line of JSON in the log. Where `EVERGREEN_ALERT_URL` is set it is also posted there, in the shape
+that Slack, Mattermost and Teams webhooks take (`{"text": ...}`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import urllib.request
+from typing import Any
+
+from airflow.sdk import BaseNotifier, Context
+
+log = logging.getLogger("evergreen.alerts")
+
+
+class FailureNotifier(BaseNotifier):
+    """Tells that a task or a run failed, and where to look."""
+
+    def notify(self, context: Context) -> None:
+        """Send the notice; a webhook that fails is logged and hides nothing."""
+        instance = context.get("ti") or context.get("task_instance")
+        error = context.get("exception")
+        send(
+            {
+                "event": "failed",
+                "dag": context["dag"].dag_id,
+                "run": context.get("run_id"),
+                "task": getattr(instance, "task_id", None),
+                "reason": str(error or context.get("reason") or "see the task's log"),
+            }
+        )
+
+
+def deadline_missed(dag_id: str, **_: Any) -> None:
+    """Called by Airflow when a run has not ended by its deadline."""
+    send({"event": "late", "dag": dag_id, "reason": "the run's deadline has passed and it has not ended"})
+
+
+def send(notice: dict[str, Any]) -> None:
+    """Log a notice and post it to the webhook, if one is configured."""
+    log.error("%s", json.dumps(notice))
+    url = os.environ.get("EVERGREEN_ALERT_URL")
+    if not url:
+        return
+    body = json.dumps({"text": "Evergreen: " + json.dumps(notice)}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        urllib.request.urlopen(request, timeout=10).close()
+    except OSError as error:
+        log.warning("the alert could not be posted: %s", error)

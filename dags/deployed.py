@@ -1,0 +1,102 @@
+"""Which use cases this Airflow runs, and what all their DAGs share.
+
+`EVERGREEN_PROJECTS` lists project folders (each holds a params.yaml), joined by the path separator; by default the
+one that this repository is. A broken params.yaml shows up as that DAG file's import error.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import (
+    Asset,
+    CronTriggerTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    Param,
+    SyncCallback,
+    get_current_context,
+)
+from alerts import FailureNotifier, deadline_missed
+
+from evergreen import clock
+from evergreen.project import Project
+
+AS_OF = Param(
+    None,
+    type=["null", "string"],
+    format="date-time",
+    title="As of",
+    description="The moment this run stands at (UTC): what was known by then, and nothing after. Empty: the end of "
+    "the run's interval, else now.",
+)
+
+
+@cache
+def projects() -> tuple[Project, ...]:
+    """The deployed use cases; read once a parse."""
+    repository = Path(__file__).parents[1]
+    folders = os.environ.get("EVERGREEN_PROJECTS") or str(repository)
+    return tuple(Project.load(folder) for folder in folders.split(os.pathsep))
+
+
+def project(name: str) -> Project:
+    """The deployed use case of that name, read again by each task."""
+    return next(project for project in projects() if project.name == name)
+
+
+def policy(project: Project, stage: str, deadline: timedelta) -> dict[str, Any]:
+    """What every DAG of a use case is given: id, owner, retries, deadline, failure notice, tags."""
+    return {
+        "dag_id": f"{project.name}_{stage}",
+        "start_date": datetime(2013, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "tags": ["evergreen", project.name, stage],
+        "dagrun_timeout": 4 * deadline,
+        "deadline": DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=deadline,
+            callback=SyncCallback(deadline_missed, kwargs={"dag_id": f"{project.name}_{stage}"}),
+        ),
+        "default_args": {
+            "owner": project.params.owner,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=10),
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": timedelta(minutes=5),
+            "execution_timeout": 2 * deadline,
+            "on_failure_callback": FailureNotifier(),
+        },
+        "on_failure_callback": FailureNotifier(),
+    }
+
+
+def cron(expression: str | None) -> CronTriggerTimetable | None:
+    """A cron schedule in UTC, or none."""
+    return CronTriggerTimetable(expression, timezone="UTC") if expression else None
+
+
+def as_of(name: str) -> datetime:
+    """The running task's moment: the Param, else what an asset event says, else the interval's end, else now."""
+    context = get_current_context()
+    given = context["params"].get("as_of")
+    events = [event for found in (context.get("triggering_asset_events") or {}).values() for event in found]
+    told = [event.extra["as_of"] for event in events if event.extra.get("as_of")]
+    interval_end = context["dag_run"].data_interval_end
+    home = project(name).home
+    return clock.resolve_as_of(home, given or max(told, default=None), interval_end)
+
+
+def link(key: str, url: str | None) -> None:
+    """Offer a link from the running task; plugins/evergreen_plugin.py shows it."""
+    if url:
+        get_current_context()["ti"].xcom_push(key=key, value=url)
+
+
+def ring(asset: Asset, **extra: Any) -> None:
+    """Say something with the asset event that the running task will emit when it succeeds."""
+    get_current_context()["outlet_events"][asset].extra = extra

@@ -1,0 +1,109 @@
+"""## Retrain: from a snapshot to a decision
+
+**What it does.** `begin` asks whether there is anything to learn: new mature labels, an open request, a promotion that
+is not too recent. If not, the run ends here and its log says why. Otherwise it makes a build in a git worktree of its
+own: the rows known at `as_of` (`snapshot`), then the DVC stages `features`, `train` and `evaluate`; `track` completes
+the MLflow run, commits and tags the build and pushes it; `gate` judges the candidate's twin against the champion on
+rows that neither has learned from; `promote` moves the champion if, and only if, the verdict says so.
+
+**When.** Nightly at 03:00 (`schedule.retrain`), or when a retrain request rings.
+
+**What to read.** *MLflow run* in the Details of `train` and `track`; the verdict with its numbers in the log of `gate`
+and in `evergreen decisions show`. `inconclusive` means that nothing could be shown either way; the champion stays.
+
+**When it fails.** Every task first makes sure that its build is there and then does only what is missing, so clear the
+failed task. Nothing is promoted by a failed run. MLflow being away fails `track` and `promote` only; their retries
+complete. `git checkout build/<name>/<id>`, `dvc pull` and `dvc repro` bring any build to a laptop.
+
+**Params.** `force` runs although nothing is new; the gate stays as strict.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import assets
+from airflow.sdk import DAG, AssetOrTimeSchedule, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
+
+from evergreen.clock import parse_time
+from evergreen.project import Project
+
+
+def build(name: str, deployed: Project) -> DAG:
+    """The retrain DAG of one use case."""
+
+    @task
+    def begin() -> dict[str, Any]:
+        from evergreen.stages import retrain as stage
+
+        moment = as_of(name)
+        result = stage.begin(project(name), moment, force=get_current_context()["params"]["force"])
+        if not result.run:
+            raise AirflowSkipException(result.reason)
+        return {"as_of": moment.isoformat(), "reason": result.reason}
+
+    @task
+    def snapshot(begun: dict[str, Any]) -> str:
+        from evergreen.builds import build as builds
+
+        return builds.take_snapshot(project(name), parse_time(begun["as_of"])).build
+
+    def dvc_stage(stage: str) -> Any:
+        @task(task_id=stage)
+        def run(build: str) -> str:
+            from evergreen.builds import build as builds
+
+            builds.run_stage(project(name), build, stage)
+            if stage == "train":
+                link("mlflow_run", builds.run_url(project(name), build))
+            return build
+
+        return run
+
+    @task
+    def track(build: str) -> str:
+        from evergreen.stages import track as stage
+
+        result = stage.track(project(name), build)
+        link("mlflow_run", result.run_url)
+        return build
+
+    @task
+    def gate(build: str, begun: dict[str, Any]) -> dict[str, Any]:
+        from evergreen.stages import gate as stage
+
+        actor = f"{name}_retrain {get_current_context()['run_id']}"
+        return stage.gate(project(name), build, parse_time(begun["as_of"]), actor).model_dump(mode="json")
+
+    @task(outlets=[assets.champion(name)])
+    def promote(judged: dict[str, Any]) -> None:
+        from evergreen.stages import promote as stage
+
+        result = stage.promote(project(name), judged["decision"])
+        if not result.promoted:
+            raise AirflowSkipException(f"{judged['verdict']}: {judged['reason']}")
+        ring(assets.champion(name), decision=judged["decision"], version=result.version)
+
+    nightly = cron(deployed.params.schedule.retrain)
+    on_request = [assets.request(name)]
+    with DAG(
+        **policy(deployed, "retrain", timedelta(hours=1)),
+        description="Build a candidate, judge it, promote it if it is better",
+        schedule=AssetOrTimeSchedule(timetable=nightly, assets=on_request) if nightly else on_request,
+        doc_md=__doc__,
+        params={
+            "as_of": AS_OF,
+            "force": Param(False, type="boolean", title="Force", description="Train although nothing is new."),
+        },
+    ) as dag:
+        begun = begin()
+        candidate = dvc_stage("evaluate")(dvc_stage("train")(dvc_stage("features")(snapshot(begun))))
+        promote(gate(track(candidate), begun))
+    return dag
+
+
+for deployed_project in projects():
+    globals()[f"{deployed_project.name}_retrain"] = build(deployed_project.name, deployed_project)

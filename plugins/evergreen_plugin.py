@@ -1,0 +1,109 @@
+"""The Airflow plugin: links from tasks to what they made, and the pages behind them.
+
+The pages are files that our own stages wrote. They are served only to people whom Airflow lets see the DAG that made
+them, and in a sandbox: a report cannot act in the name of its reader.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.plugins_manager import AirflowPlugin
+from airflow.providers.standard.decorators.python import _PythonDecoratedOperator
+from airflow.sdk import BaseOperatorLink
+from airflow.serialization.definitions.operatorlink import XComOperatorLink
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import FileResponse
+
+from evergreen.paths import Home
+
+if TYPE_CHECKING:
+    from airflow.models.taskinstancekey import TaskInstanceKey
+
+SANDBOX = (
+    "sandbox allow-scripts allow-popups allow-downloads; default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+)
+TYPES = {".html": "text/html", ".json": "application/json", ".png": "image/png"}
+
+app = FastAPI(title="Evergreen", docs_url=None, redoc_url=None, openapi_url=None)
+may_see = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
+
+
+@app.get("/{dag_id}/reports/{path:path}", dependencies=[may_see])
+def report(dag_id: str, path: str) -> FileResponse:
+    """A report of the monitor: `path` is relative to the use case's reports folder."""
+    return _page(_home().reports(_name(dag_id, "monitor")), path)
+
+
+@app.get("/{dag_id}/validation/{table}", dependencies=[may_see])
+def validation(dag_id: str, table: str) -> FileResponse:
+    """The newest validation result of a table, with its quarantined rows and their reasons."""
+    return _page(_home().lake(_name(dag_id, "ingest")) / "validation", f"{table}/reports/latest.html")
+
+
+def _home() -> Home:
+    return Home(Path(os.environ["EVERGREEN_HOME"]))
+
+
+def _name(dag_id: str, stage: str) -> str:
+    name, _, found = dag_id.rpartition("_")
+    if found != stage:
+        raise HTTPException(404, f"{dag_id} writes no such page")
+    return name
+
+
+def _page(folder: Path, path: str) -> FileResponse:
+    place = (folder / path).resolve()
+    if not place.is_relative_to(folder.resolve()) or place.suffix not in TYPES or not place.is_file():
+        raise HTTPException(404, "no such page; the task may not have written it yet, or it was cleaned up")
+    return FileResponse(place, media_type=TYPES[place.suffix], headers={"Content-Security-Policy": SANDBOX})
+
+
+class _Link(BaseOperatorLink):
+    """A link that a task offers by pushing an XCom; Airflow reads it while the task still runs."""
+
+    operators = [_PythonDecoratedOperator]
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        """The URL that the task pushed, or nothing."""
+        return XComOperatorLink(name=self.name, xcom_key=self.xcom_key).get_link(operator, ti_key=ti_key)
+
+
+class MlflowRunLink(_Link):
+    """From train and track to the MLflow run."""
+
+    name = "MLflow run"
+    xcom_key = "mlflow_run"
+
+
+class DriftReportLink(_Link):
+    """From monitor to Evidently's page."""
+
+    name = "Evidently report"
+    xcom_key = "drift_report"
+
+
+class MonitorSummaryLink(_Link):
+    """From monitor to the records and rules."""
+
+    name = "Monitor summary"
+    xcom_key = "monitor_summary"
+
+
+class ValidationLink(_Link):
+    """From validate to what broke the contract."""
+
+    name = "Validation result"
+    xcom_key = "validation_result"
+
+
+class EvergreenPlugin(AirflowPlugin):
+    """Registered by Airflow from the plugins folder."""
+
+    name = "evergreen"
+    fastapi_apps = [{"app": app, "url_prefix": "/evergreen", "name": "Evergreen"}]
+    operator_extra_links = [MlflowRunLink(), DriftReportLink(), MonitorSummaryLink(), ValidationLink()]
