@@ -1,0 +1,269 @@
+"""`evergreen`: one command per stage, and the local stack.
+
+A stage command is the same function that the Airflow task calls. What a user can mend is printed as one message and
+exit code 1; anything else is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from evergreen import clock
+from evergreen.errors import EvergreenError
+from evergreen.project import Project
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+decisions = typer.Typer(no_args_is_help=True, help="What was decided, on what, and whether it would be again.")
+app.add_typer(decisions, name="decisions")
+
+AsOf = Annotated[str | None, typer.Option(help="The moment to stand at, such as 2013-04-01T04:00Z; default: now.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Tables = Annotated[list[str] | None, typer.Argument(help="Tables; default: all of params.yaml.")]
+Build = Annotated[str, typer.Argument(help="Build id, such as 20130401T0400-1a2b3c4.")]
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        if os.environ.get("EVERGREEN_BUILD"):
+            from evergreen.builds.process import die_with_parent
+
+            die_with_parent()
+        app()
+    except EvergreenError as error:
+        print(f"evergreen: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def ingest(tables: Tables = None, as_of: AsOf = None) -> None:
+    """Read what the sources have and the lake does not."""
+    from evergreen.stages.ingest import ingest as stage
+
+    project = Project.load()
+    moment = clock.resolve_as_of(project.home, as_of)
+    _each(_tables(project, tables), lambda table: stage(project, table, moment))
+
+
+@app.command()
+def validate(
+    tables: Tables = None,
+    again: Annotated[bool, typer.Option("--again", help="Check files again whose contract was changed since.")] = False,
+) -> None:
+    """Check new rows against their contract; quarantine those that break it."""
+    from evergreen.stages.validate import validate as stage
+
+    project = Project.load()
+    _each(_tables(project, tables), lambda table: stage(project, table, again=again))
+
+
+@app.command()
+def snapshot(as_of: AsOf = None) -> None:
+    """Write the rows known at a moment to data/ and describe them in snapshot.json."""
+    from evergreen.stages.snapshot import snapshot as stage
+
+    project = Project.load()
+    _show(stage(project, clock.resolve_as_of(project.home, as_of)))
+
+
+@app.command()
+def features() -> None:
+    """Make the feature table of the snapshot (a DVC stage)."""
+    from evergreen.stages.features import features as stage
+
+    _show(stage(Project.load()))
+
+
+@app.command()
+def train() -> None:
+    """Train the twin and the model on the feature table (a DVC stage)."""
+    from evergreen.stages.train import train as stage
+
+    _show(stage(Project.load()))
+
+
+@app.command()
+def evaluate() -> None:
+    """Judge the twin on the gate window (a DVC stage)."""
+    from evergreen.stages.evaluate import evaluate as stage
+
+    _show(stage(Project.load()))
+
+
+@app.command()
+def track(build: Build) -> None:
+    """Complete a build's MLflow run, commit and tag it, push it, and register its model."""
+    from evergreen.stages.track import track as stage
+
+    _show(stage(Project.load(), build))
+
+
+@app.command()
+def gate(build: Build, as_of: AsOf = None) -> None:
+    """Judge a build against the champion and record the decision."""
+    from evergreen.stages.gate import gate as stage
+
+    project = Project.load()
+    _show(stage(project, build, clock.resolve_as_of(project.home, as_of), _actor()))
+
+
+@app.command()
+def promote(decision: Annotated[str, typer.Argument(help="Id of a decision.")]) -> None:
+    """Carry out a decision: move the champion if its verdict says so."""
+    from evergreen.stages.promote import promote as stage
+
+    _show(stage(Project.load(), decision))
+
+
+@app.command()
+def score(
+    as_of: AsOf = None,
+    window: Annotated[str | None, typer.Option(help="How far back to look for unscored rows, such as `30 days`.")] = None,
+) -> None:
+    """Predict what is due, with the champion of each row's moment."""
+    from evergreen.params.base import parse_duration
+    from evergreen.stages.score import score as stage
+
+    project = Project.load()
+    _show(stage(project, clock.resolve_as_of(project.home, as_of), window=parse_duration(window)))
+
+
+@app.command()
+def monitor(as_of: AsOf = None) -> None:
+    """Judge the champion on labels that have become known; ask for a retrain where a rule alarms."""
+    from evergreen.stages.monitor import monitor as stage
+
+    project = Project.load()
+    _show(stage(project, clock.resolve_as_of(project.home, as_of)))
+
+
+@app.command()
+def check() -> None:
+    """Check params.yaml: keys, values, table names, and every SQL expression against the declared columns."""
+    from evergreen.features.check import check_expressions
+    from evergreen.sources.catalog import check_sources
+
+    project = Project.load()
+    check_sources(project.params)
+    check_expressions(project.params)
+    typer.echo(f"{project.root / 'params.yaml'} is valid: {len(project.params.features.names())} features")
+
+
+@app.command()
+def docs(
+    check_only: Annotated[bool, typer.Option("--check", help="Fail if the page is not up to date.")] = False,
+) -> None:
+    """Write docs/params.md from the models of params.yaml."""
+    from evergreen.params.docs import render_params_page
+
+    page, path = render_params_page(), Path("docs/params.md")
+    if not check_only:
+        path.write_text(page)
+    elif not path.exists() or path.read_text() != page:
+        raise EvergreenError(f"{path} is out of step with the models; run `evergreen docs` and commit it")
+
+
+@app.command()
+def up() -> None:
+    """Start Airflow and MLflow on loopback, and wait until they are healthy."""
+    from evergreen.local import stack
+
+    stack.up(Project.load(), progress=typer.echo)
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started."""
+    from evergreen.local import stack
+
+    stack.down(Project.load())
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Data, champion, decisions, open requests and servers."""
+    from evergreen.status import read_status, render_status
+
+    found = read_status(Project.load())
+    typer.echo(found.model_dump_json(indent=2) if as_json else render_status(found))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def demo(context: typer.Context) -> None:
+    """Start the stack and replay the shipped use case through it (examples/<name>/replay.py)."""
+    project = Project.load()
+    script = project.root / "examples" / project.name / "replay.py"
+    if not script.exists():
+        raise EvergreenError(f"`{project.name}` ships no replay: {script} is missing")
+    raise SystemExit(subprocess.run([sys.executable, str(script), *context.args], check=False).returncode)
+
+
+@decisions.command("list")
+def decisions_list() -> None:
+    """The decisions, newest first."""
+    from evergreen.ledger.store import Ledger
+
+    project = Project.load()
+    for decision in Ledger.open(project.home).decisions(project.name):
+        moment = clock.format_time(decision.as_of)
+        typer.echo(f"{moment}  {decision.verdict:<13} {decision.id}\n    {decision.reason}")
+
+
+@decisions.command("show")
+def decisions_show(decision: Annotated[str, typer.Argument(help="Id of a decision.")]) -> None:
+    """One decision with its inputs, rules and numbers."""
+    from evergreen.ledger.store import Ledger
+
+    _show(Ledger.open(Project.load().home).decision(decision))
+
+
+@decisions.command("replay")
+def decisions_replay() -> None:
+    """Decide every gate decision again from its stored evidence; exit 1 if any verdict differs."""
+    from evergreen.ledger.replay import replay
+
+    replayed = replay(Project.load())
+    for one in replayed:
+        typer.echo(f"{'same' if one.same else 'DIFFERS'}  {one.recorded:<13} {one.id}  {one.problem or ''}")
+    same = sum(one.same for one in replayed)
+    typer.echo(f"{same} of {len(replayed)} verdicts are the same")
+    if same < len(replayed):
+        raise typer.Exit(1)
+
+
+def _tables(project: Project, given: list[str] | None) -> list[str]:
+    known = list(project.params.tables)
+    for table in given or []:
+        if table not in known:
+            raise EvergreenError(f"`{table}` is not a table of {project.root / 'params.yaml'}; known: {', '.join(known)}")
+    return given or known
+
+
+def _each(tables: list[str], run: Any) -> None:
+    """Run a stage table by table; one table's failure does not keep the others from theirs."""
+    failures = []
+    for table in tables:
+        try:
+            _show(run(table))
+        except EvergreenError as error:
+            failures.append(f"{table}: {error}")
+    if failures:
+        raise EvergreenError("\n".join(failures))
+
+
+def _show(result: BaseModel) -> None:
+    typer.echo(json.dumps(result.model_dump(mode="json"), indent=2, ensure_ascii=False))
+
+
+def _actor() -> str:
+    import getpass
+
+    return f"{getpass.getuser()} (command line)"
