@@ -18,10 +18,10 @@ from pydantic import BaseModel
 
 from evergreen import clock
 from evergreen.errors import EvergreenError
+from evergreen.ledger.commands import decisions
 from evergreen.project import Project
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-decisions = typer.Typer(no_args_is_help=True, help="What was decided, on what, and whether it would be again.")
 app.add_typer(decisions, name="decisions")
 
 AsOf = Annotated[str | None, typer.Option(help="The moment to stand at, such as 2013-04-01T04:00Z; default: now.")]
@@ -126,7 +126,9 @@ def promote(decision: Annotated[str, typer.Argument(help="Id of a decision.")]) 
 @app.command()
 def score(
     as_of: AsOf = None,
-    window: Annotated[str | None, typer.Option(help="How far back to look for unscored rows, such as `30 days`.")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="How far back to look for unscored rows, such as `30 days`.")
+    ] = None,
 ) -> None:
     """Predict what is due, with the champion of each row's moment."""
     from evergreen.params.base import parse_duration
@@ -206,44 +208,13 @@ def demo(context: typer.Context) -> None:
     raise SystemExit(subprocess.run([sys.executable, str(script), *context.args], check=False).returncode)
 
 
-@decisions.command("list")
-def decisions_list() -> None:
-    """The decisions, newest first."""
-    from evergreen.ledger.store import Ledger
-
-    project = Project.load()
-    for decision in Ledger.open(project.home).decisions(project.name):
-        moment = clock.format_time(decision.as_of)
-        typer.echo(f"{moment}  {decision.verdict:<13} {decision.id}\n    {decision.reason}")
-
-
-@decisions.command("show")
-def decisions_show(decision: Annotated[str, typer.Argument(help="Id of a decision.")]) -> None:
-    """One decision with its inputs, rules and numbers."""
-    from evergreen.ledger.store import Ledger
-
-    _show(Ledger.open(Project.load().home).decision(decision))
-
-
-@decisions.command("replay")
-def decisions_replay() -> None:
-    """Decide every gate decision again from its stored evidence; exit 1 if any verdict differs."""
-    from evergreen.ledger.replay import replay
-
-    replayed = replay(Project.load())
-    for one in replayed:
-        typer.echo(f"{'same' if one.same else 'DIFFERS'}  {one.recorded:<13} {one.id}  {one.problem or ''}")
-    same = sum(one.same for one in replayed)
-    typer.echo(f"{same} of {len(replayed)} verdicts are the same")
-    if same < len(replayed):
-        raise typer.Exit(1)
-
-
 def _tables(project: Project, given: list[str] | None) -> list[str]:
     known = list(project.params.tables)
     for table in given or []:
         if table not in known:
-            raise EvergreenError(f"`{table}` is not a table of {project.root / 'params.yaml'}; known: {', '.join(known)}")
+            raise EvergreenError(
+                f"`{table}` is not a table of {project.root / 'params.yaml'}; known: {', '.join(known)}"
+            )
     return given or known
 
 

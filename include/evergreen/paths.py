@@ -83,17 +83,17 @@ class Home:
 
 
 def dag_id(name: str, stage: str) -> str:
-    """`flights_ingest`."""
+    """`rides_ingest`."""
     return f"{name}_{stage}"
 
 
 def asset_uri(name: str, what: str) -> str:
-    """`evergreen://flights/clean`; what is one of clean, predictions, request, champion."""
+    """`evergreen://rides/clean`; what is one of clean, predictions, request, champion."""
     return f"evergreen://{name}/{what}"
 
 
 def build_tag(name: str, build: str) -> str:
-    """`build/flights/20130401T0400-1a2b3c4`."""
+    """`build/rides/20130401T0400-1a2b3c4`."""
     return f"build/{name}/{build}"
 
 

@@ -24,7 +24,7 @@ def expand(expression: str, time_zone: str, columns: Collection[str] | None = No
         tree = sqlglot.parse_one(expression, dialect="duckdb")
     except sqlglot.errors.SqlglotError as error:
         raise ParamsError(f"{place}: `{expression}` is not a SQL expression: {_first_line(error)}") from None
-    if isinstance(tree, exp.Query | exp.Command | exp.DDL | exp.DML) or tree.find(exp.Query):
+    if not isinstance(tree, exp.Condition) or tree.find(exp.Query):
         raise ParamsError(f"{place}: `{expression}` must be one expression over a row, without a query")
     if columns is not None:
         for column in tree.find_all(exp.Column):

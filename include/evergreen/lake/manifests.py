@@ -25,11 +25,11 @@ class DataFile(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    path: str  # relative to the lake folder, e.g. raw/flights/3f2a....parquet
+    path: str  # relative to the lake folder, e.g. raw/rides/3f2a....parquet
     sha256: str
     rows: int
     bytes: int
-    origin: str = ""  # what the source calls it, e.g. flights-2013-01-07.csv
+    origin: str = ""  # what the source calls it, e.g. rides-2013-01-07.csv
     origin_sha256: str = ""
 
 

@@ -1,0 +1,45 @@
+"""`evergreen decisions`: what was decided, on what, and whether it would be again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from evergreen import clock
+from evergreen.project import Project
+
+decisions = typer.Typer(no_args_is_help=True, help=__doc__)
+
+
+@decisions.command("list")
+def list_all() -> None:
+    """The decisions, newest first."""
+    from evergreen.ledger.store import Ledger
+
+    project = Project.load()
+    for decision in Ledger.open(project.home).decisions(project.name):
+        moment = clock.format_time(decision.as_of)
+        typer.echo(f"{moment}  {decision.verdict:<13} {decision.id}\n    {decision.reason}")
+
+
+@decisions.command("show")
+def show(decision: Annotated[str, typer.Argument(help="Id of a decision.")]) -> None:
+    """One decision with its inputs, rules and numbers."""
+    from evergreen.ledger.store import Ledger
+
+    typer.echo(Ledger.open(Project.load().home).decision(decision).model_dump_json(indent=2))
+
+
+@decisions.command("replay")
+def replay_all() -> None:
+    """Decide every gate decision again from its stored evidence; exit 1 if any verdict differs."""
+    from evergreen.ledger.replay import replay
+
+    replayed = replay(Project.load())
+    for one in replayed:
+        typer.echo(f"{'same' if one.same else 'DIFFERS'}  {one.recorded:<13} {one.id}  {one.problem or ''}")
+    same = sum(one.same for one in replayed)
+    typer.echo(f"{same} of {len(replayed)} verdicts are the same")
+    if same < len(replayed):
+        raise typer.Exit(1)

@@ -1,0 +1,51 @@
+"""The clock: wall or replay, local days, and the moment that a run stands at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from evergreen import clock
+from evergreen.errors import EvergreenError
+from evergreen.paths import Home
+
+NEW_YORK = ZoneInfo("America/New_York")
+MARCH = datetime(2013, 3, 4, 5, tzinfo=UTC)
+
+
+def test_without_a_replay_it_is_now(tmp_path: Path) -> None:
+    before = datetime.now(UTC)
+    assert before <= clock.now(Home(tmp_path)) <= datetime.now(UTC)
+
+
+def test_a_replay_is_set_moved_and_ended(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    clock.set_replay(home, MARCH)
+    assert clock.now(home) == MARCH
+    clock.set_replay(home, None)
+    assert clock.now(home) > MARCH
+
+
+def test_as_of_prefers_what_was_given_and_is_never_after_now(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    clock.set_replay(home, MARCH)
+    given, tick = "2013-02-01T00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC)
+    assert clock.resolve_as_of(home, given, tick) == datetime(2013, 2, 1, tzinfo=UTC)
+    assert clock.resolve_as_of(home, None, tick) == MARCH  # a cron tick of today, in the middle of a replay of 2013
+    assert clock.resolve_as_of(home, None, MARCH - timedelta(days=1)) == MARCH - timedelta(days=1)  # a backfill
+
+
+def test_local_days_are_whole_across_daylight_saving() -> None:
+    after = datetime(2013, 3, 11, 4, tzinfo=UTC)  # local midnight, one day after clocks went forward
+    assert clock.back(after, timedelta(days=7), NEW_YORK) == MARCH
+    assert clock.ceil_day(after, NEW_YORK) == after
+    assert clock.ceil_day(after - timedelta(hours=23), NEW_YORK) == after - timedelta(hours=23)
+    assert clock.ceil_day(after - timedelta(hours=1), NEW_YORK) == after
+
+
+def test_a_time_that_is_none_is_refused_with_an_example() -> None:
+    with pytest.raises(EvergreenError, match="2013-04-01T04:00Z"):
+        clock.parse_time("yesterday")
