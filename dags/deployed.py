@@ -7,7 +7,7 @@ one that this repository is. A broken params.yaml shows up as that DAG file's im
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,6 @@ def policy(project: Project, stage: str, deadline: timedelta) -> dict[str, Any]:
     """What every DAG of a use case is given: id, owner, retries, deadline, failure notice, tags."""
     return {
         "dag_id": f"{project.name}_{stage}",
-        "start_date": datetime(2013, 1, 1, tzinfo=UTC),
         "catchup": False,
         "tags": ["evergreen", project.name, stage],
         "dagrun_timeout": 4 * deadline,

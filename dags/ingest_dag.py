@@ -31,37 +31,42 @@ from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
 from evergreen.project import Project
 
 
+@task(map_index_template="{{ table }}")
+def ingest(name: str, table: str) -> dict[str, Any]:
+    """Bring what the source has and the lake does not."""
+    from evergreen.stages import ingest as stage
+
+    get_current_context()["table"] = table
+    return stage.ingest(project(name), table, as_of(name)).model_dump(mode="json")
+
+
+@task(map_index_template="{{ table }}")
+def validate(name: str, table: str, ingested: dict[str, Any]) -> dict[str, Any]:
+    """Check new rows against the table's contract."""
+    from evergreen.stages import validate as stage
+
+    get_current_context()["table"] = table
+    link("validation_result", f"/evergreen/{name}_ingest/validation/{table}")
+    return stage.validate(project(name), table).model_dump(mode="json")
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE)
+def publish(name: str) -> dict[str, int]:
+    """Tell who waits for clean rows that there are some; skipped where there are none."""
+    results = get_current_context()["ti"].xcom_pull(task_ids="table.validate") or []
+    rows = {result["table"]: result["rows"] for result in results if result and result["rows"]}
+    if not rows:
+        raise AirflowSkipException("no new rows; nothing downstream needs to run")
+    ring(assets.clean(name), as_of=as_of(name).isoformat(), rows=rows)
+    return rows
+
+
 def build(name: str, deployed: Project) -> DAG:
     """The ingest DAG of one use case."""
 
-    @task(task_id="ingest", map_index_template="{{ table }}")
-    def ingest(table: str) -> dict[str, Any]:
-        from evergreen.stages import ingest as stage
-
-        get_current_context()["table"] = table
-        return stage.ingest(project(name), table, as_of(name)).model_dump(mode="json")
-
-    @task(task_id="validate", map_index_template="{{ table }}")
-    def validate(table: str, ingested: dict[str, Any]) -> dict[str, Any]:
-        from evergreen.stages import validate as stage
-
-        get_current_context()["table"] = table
-        link("validation_result", f"/evergreen/{name}_ingest/validation/{table}")
-        return stage.validate(project(name), table).model_dump(mode="json")
-
     @task_group(group_id="table")
     def one_table(table: str) -> None:
-        validate(table, ingest(table))
-
-    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[assets.clean(name)])
-    def publish() -> dict[str, int]:
-        context = get_current_context()
-        results = context["ti"].xcom_pull(task_ids="table.validate") or []
-        rows = {result["table"]: result["rows"] for result in results if result["rows"]}
-        if not rows:
-            raise AirflowSkipException("no new rows; nothing downstream needs to run")
-        ring(assets.clean(name), as_of=as_of(name).isoformat(), rows=rows)
-        return rows
+        validate(name, table, ingest(name, table))
 
     with DAG(
         **policy(deployed, "ingest", timedelta(minutes=30)),
@@ -72,7 +77,7 @@ def build(name: str, deployed: Project) -> DAG:
         params={"as_of": AS_OF},
     ) as dag:
         tables = one_table.expand(table=list(deployed.params.tables))
-        tables >> publish()
+        tables >> publish.override(outlets=[assets.clean(name)])(name)
         tables >> EmptyOperator(task_id="all_tables_checked")
     return dag
 

@@ -8,7 +8,7 @@ once, in the ledger. The `request` asset only rings the retrain DAG's bell.
 **When.** Weekly (`schedule.monitor`).
 
 **What to read.** *Evidently report* and *Monitor summary* in the Details of `monitor`. Drift is context and by default
-triggers nothing: season alone moves most inputs. `immature` means that too few labels are known yet; then no rule is asked.
+triggers nothing: season alone moves most inputs. `immature` means that too few labels are known yet to ask a rule.
 
 **When it fails.** Nothing is raised by a failed monitor, and nothing is lost: the record of a window is written once.
 Clear the task to run it again.
@@ -27,24 +27,27 @@ from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
 from evergreen.project import Project
 
 
+@task
+def monitor(name: str) -> dict[str, Any]:
+    """Record the window, ask the rules, draw the drift report."""
+    from evergreen.stages import monitor as stage
+
+    result = stage.monitor(project(name), as_of(name))
+    link("drift_report", result.drift_report and f"/evergreen/{name}_monitor/reports/{result.drift_report}")
+    link("monitor_summary", result.summary and f"/evergreen/{name}_monitor/reports/{result.summary}")
+    return result.model_dump(mode="json")
+
+
+@task
+def request_retrain(name: str, monitored: dict[str, Any]) -> None:
+    """Ring the retrain DAG's bell; skipped unless a rule alarmed."""
+    if not monitored["new_request"]:
+        raise AirflowSkipException(monitored["text"])
+    ring(assets.request(name), as_of=monitored["as_of"], request=monitored["request"])
+
+
 def build(name: str, deployed: Project) -> DAG:
     """The monitor DAG of one use case."""
-
-    @task
-    def monitor() -> dict[str, Any]:
-        from evergreen.stages import monitor as stage
-
-        result = stage.monitor(project(name), as_of(name))
-        link("drift_report", result.drift_report and f"/evergreen/{name}_monitor/reports/{result.drift_report}")
-        link("monitor_summary", result.summary and f"/evergreen/{name}_monitor/reports/{result.summary}")
-        return result.model_dump(mode="json")
-
-    @task(outlets=[assets.request(name)])
-    def request_retrain(monitored: dict[str, Any]) -> None:
-        if not monitored["new_request"]:
-            raise AirflowSkipException(monitored["text"])
-        ring(assets.request(name), as_of=monitored["as_of"], request=monitored["request"])
-
     with DAG(
         **policy(deployed, "monitor", timedelta(minutes=30)),
         description="Judge the champion on labels that have become known; ask for a retrain where it fails",
@@ -53,7 +56,7 @@ def build(name: str, deployed: Project) -> DAG:
         max_active_runs=1,
         params={"as_of": AS_OF},
     ) as dag:
-        request_retrain(monitor())
+        request_retrain.override(outlets=[assets.request(name)])(name, monitor(name))
     return dag
 
 

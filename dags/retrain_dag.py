@@ -32,61 +32,68 @@ from evergreen.clock import parse_time
 from evergreen.project import Project
 
 
+@task
+def begin(name: str) -> dict[str, Any]:
+    """Ask whether there is anything to learn; if not, the run ends here and says why."""
+    from evergreen.stages import retrain as stage
+
+    moment = as_of(name)
+    result = stage.begin(project(name), moment, force=get_current_context()["params"]["force"])
+    if not result.run:
+        raise AirflowSkipException(result.reason)
+    return {"as_of": moment.isoformat(), "reason": result.reason}
+
+
+@task
+def snapshot(name: str, begun: dict[str, Any]) -> str:
+    """Open the build and take its snapshot; returns the build's id."""
+    from evergreen.builds import build as builds
+
+    return builds.take_snapshot(project(name), parse_time(begun["as_of"])).build
+
+
+@task
+def dvc_stage(name: str, stage: str, build: str) -> str:
+    """Run one DVC stage of the build."""
+    from evergreen.builds import build as builds
+
+    builds.run_stage(project(name), build, stage)
+    if stage == "train":
+        link("mlflow_run", builds.run_url(project(name), build))
+    return build
+
+
+@task
+def track(name: str, build: str) -> str:
+    """Complete the MLflow run; commit, tag and push the build; register its model."""
+    from evergreen.stages import track as stage
+
+    link("mlflow_run", stage.track(project(name), build).run_url)
+    return build
+
+
+@task
+def gate(name: str, build: str, begun: dict[str, Any]) -> dict[str, Any]:
+    """Judge the candidate and record the decision."""
+    from evergreen.stages import gate as stage
+
+    actor = f"{name}_retrain {get_current_context()['run_id']}"
+    return stage.gate(project(name), build, parse_time(begun["as_of"]), actor).model_dump(mode="json")
+
+
+@task
+def promote(name: str, judged: dict[str, Any]) -> None:
+    """Carry out the decision; skipped unless its verdict is `promote`."""
+    from evergreen.stages import promote as stage
+
+    result = stage.promote(project(name), judged["decision"])
+    if not result.promoted:
+        raise AirflowSkipException(f"{judged['verdict']}: {judged['reason']}")
+    ring(assets.champion(name), decision=judged["decision"], version=result.version)
+
+
 def build(name: str, deployed: Project) -> DAG:
     """The retrain DAG of one use case."""
-
-    @task
-    def begin() -> dict[str, Any]:
-        from evergreen.stages import retrain as stage
-
-        moment = as_of(name)
-        result = stage.begin(project(name), moment, force=get_current_context()["params"]["force"])
-        if not result.run:
-            raise AirflowSkipException(result.reason)
-        return {"as_of": moment.isoformat(), "reason": result.reason}
-
-    @task
-    def snapshot(begun: dict[str, Any]) -> str:
-        from evergreen.builds import build as builds
-
-        return builds.take_snapshot(project(name), parse_time(begun["as_of"])).build
-
-    def dvc_stage(stage: str) -> Any:
-        @task(task_id=stage)
-        def run(build: str) -> str:
-            from evergreen.builds import build as builds
-
-            builds.run_stage(project(name), build, stage)
-            if stage == "train":
-                link("mlflow_run", builds.run_url(project(name), build))
-            return build
-
-        return run
-
-    @task
-    def track(build: str) -> str:
-        from evergreen.stages import track as stage
-
-        result = stage.track(project(name), build)
-        link("mlflow_run", result.run_url)
-        return build
-
-    @task
-    def gate(build: str, begun: dict[str, Any]) -> dict[str, Any]:
-        from evergreen.stages import gate as stage
-
-        actor = f"{name}_retrain {get_current_context()['run_id']}"
-        return stage.gate(project(name), build, parse_time(begun["as_of"]), actor).model_dump(mode="json")
-
-    @task(outlets=[assets.champion(name)])
-    def promote(judged: dict[str, Any]) -> None:
-        from evergreen.stages import promote as stage
-
-        result = stage.promote(project(name), judged["decision"])
-        if not result.promoted:
-            raise AirflowSkipException(f"{judged['verdict']}: {judged['reason']}")
-        ring(assets.champion(name), decision=judged["decision"], version=result.version)
-
     nightly = cron(deployed.params.schedule.retrain)
     on_request = [assets.request(name)]
     with DAG(
@@ -99,9 +106,12 @@ def build(name: str, deployed: Project) -> DAG:
             "force": Param(False, type="boolean", title="Force", description="Train although nothing is new."),
         },
     ) as dag:
-        begun = begin()
-        candidate = dvc_stage("evaluate")(dvc_stage("train")(dvc_stage("features")(snapshot(begun))))
-        promote(gate(track(candidate), begun))
+        begun = begin(name)
+        candidate = snapshot(name, begun)
+        for stage in ("features", "train", "evaluate"):
+            candidate = dvc_stage.override(task_id=stage)(name, stage, candidate)
+        judged = gate(name, track(name, candidate), begun)
+        promote.override(outlets=[assets.champion(name)])(name, judged)
     return dag
 
 

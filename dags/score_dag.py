@@ -25,20 +25,21 @@ from deployed import AS_OF, as_of, cron, policy, project, projects, ring
 from evergreen.project import Project
 
 
+@task
+def score(name: str) -> dict[str, Any]:
+    """Predict what is due and has not been predicted."""
+    from evergreen.params.base import parse_duration
+    from evergreen.stages import score as stage
+
+    window = get_current_context()["params"].get("window")
+    moment = as_of(name)
+    result = stage.score(project(name), moment, window=parse_duration(window) if window else None)
+    ring(assets.predictions(name), as_of=moment.isoformat(), rows=result.rows)
+    return result.model_dump(mode="json")
+
+
 def build(name: str, deployed: Project) -> DAG:
     """The score DAG of one use case."""
-
-    @task(outlets=[assets.predictions(name)])
-    def score() -> dict[str, Any]:
-        from evergreen.params.base import parse_duration
-        from evergreen.stages import score as stage
-
-        window = get_current_context()["params"].get("window")
-        moment = as_of(name)
-        result = stage.score(project(name), moment, window=parse_duration(window) if window else None)
-        ring(assets.predictions(name), as_of=moment.isoformat(), rows=result.rows)
-        return result.model_dump(mode="json")
-
     hourly = cron(deployed.params.schedule.score)
     after_ingest = [assets.clean(name)]
     with DAG(
@@ -58,7 +59,7 @@ def build(name: str, deployed: Project) -> DAG:
             ),
         },
     ) as dag:
-        score()
+        score.override(outlets=[assets.predictions(name)])(name)
     return dag
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,17 +49,19 @@ monitoring: {min_rows: 50}
 """
 
 
+# No test sees the developer's own settings. Once, before anything is imported: Airflow's tests set theirs for good.
+for _name in list(os.environ):
+    if _name.startswith(("EVERGREEN_", "MLFLOW_", "AIRFLOW_", "DVC_")):
+        del os.environ[_name]
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test sees the developer's own settings, and git knows who commits."""
-    for name in list(os.environ):
-        if name.startswith(("EVERGREEN_", "MLFLOW_", "AIRFLOW_", "DVC_")):
-            monkeypatch.delenv(name)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git knows who commits, and the numeric libraries use one thread."""
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "Test")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.org")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    yield
 
 
 @pytest.fixture

@@ -1,0 +1,100 @@
+"""Which DAGs there are, and what every one of them owes to the person on call."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own
+
+TASKS = {
+    "flights_ingest": ["table.ingest", "table.validate", "publish", "all_tables_checked"],
+    "flights_score": ["score"],
+    "flights_monitor": ["monitor", "request_retrain"],
+    "flights_retrain": ["begin", "snapshot", "features", "train", "evaluate", "track", "gate", "promote"],
+}
+ASSETS = {"flights_score": "flights_clean", "flights_retrain": "flights_retrain_request"}
+CRONS = {"flights_ingest": "0 * * * *", "flights_monitor": "30 5 * * 1"}
+
+
+def test_every_dag_is_listed_here_and_parses(dagbag: DagBag) -> None:
+    assert dagbag.import_errors == {}
+    assert {dag_id: [task.task_id for task in dag.tasks] for dag_id, dag in dagbag.dags.items()} == TASKS
+
+
+@pytest.mark.parametrize("dag_id", TASKS)
+def test_a_dag_tells_who_owns_it_what_it_does_and_by_when(dagbag: DagBag, dag_id: str) -> None:
+    dag = dagbag.dags[dag_id]
+    for heading in ("**What it does.**", "**When.**", "**When it fails.**"):
+        assert heading in dag.doc_md
+    assert {"evergreen", "flights"} <= set(dag.tags)
+    assert dag.deadline
+    assert dag.dagrun_timeout
+    assert dag.catchup is False
+    assert dag.on_failure_callback
+
+
+@pytest.mark.parametrize("dag_id", TASKS)
+def test_every_task_retries_with_back_off_has_an_owner_and_a_limit(dagbag: DagBag, dag_id: str) -> None:
+    for task in dagbag.dags[dag_id].tasks:
+        kwargs: dict[str, Any] = vars(task)
+        assert kwargs["owner"] == "ml-team"
+        assert kwargs["retries"] >= 1
+        assert kwargs["retry_exponential_backoff"] == 2.0
+        assert timedelta(0) < kwargs["execution_timeout"]
+        assert kwargs["on_failure_callback"]
+
+
+@pytest.mark.parametrize("dag_id", TASKS)
+def test_every_param_is_typed_and_described(dagbag: DagBag, dag_id: str) -> None:
+    params = dagbag.dags[dag_id].params
+    assert "as_of" in params
+    for name in params:
+        schema = params.get_param(name)
+        assert schema.schema["type"]
+        assert len(schema.description) > 10
+
+
+def test_schedules_are_those_of_params_yaml_and_the_assets_that_tie_the_dags(dagbag: DagBag) -> None:
+    for dag_id, dag in dagbag.dags.items():
+        timetable = dag.timetable
+        if dag_id in ASSETS:
+            assert [asset.name for asset in timetable.asset_condition.objects] == [ASSETS[dag_id]]
+            timetable = timetable.timetable
+        else:
+            assert timetable.expression == CRONS[dag_id]
+
+
+def test_producers_and_consumers_share_the_asset_objects(dagbag: DagBag) -> None:
+    produced = {asset.name for dag in dagbag.dags.values() for task in dag.tasks for asset in task.outlets}
+    assert set(ASSETS.values()) <= produced
+
+
+def test_tables_are_mapped_by_name(dagbag: DagBag) -> None:
+    for task_id in ("table.ingest", "table.validate"):
+        assert dagbag.dags["flights_ingest"].get_task(task_id).map_index_template == "{{ table }}"
+
+
+def test_a_broken_params_yaml_is_an_import_error_that_names_the_line(tmp_path: Any) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("time_zone: America/New_York", "time_zoone: America/New_York")
+    (tmp_path / "params.yaml").write_text(text)
+    code = (
+        "import sys; sys.path.insert(0, 'dags')\n"
+        "from airflow.dag_processing.dagbag import DagBag\n"
+        "print(next(iter(DagBag('dags').import_errors.values())))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
+        env=os.environ | {"EVERGREEN_PROJECTS": str(tmp_path), "EVERGREEN_HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert "time_zoone" in run.stdout
+    assert "did you mean `time_zone`" in run.stdout
