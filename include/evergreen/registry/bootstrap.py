@@ -1,0 +1,70 @@
+"""Paired differences of two models' losses, with whole days resampled: rows of one day are not independent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candidate minus champion, so that below zero the candidate is better."""
+
+    difference: float  # of the mean losses
+    low: float  # the interval of that difference at the confidence, two-sided
+    high: float
+    better: float  # share of the resamples with a difference below zero
+    worse: float  # share above zero
+    needed: float  # the share that shows a difference at the confidence, given so many days
+
+
+def row_losses(metric: str, label: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """The loss of each row, whose mean is the metric; shapes (n,) with labels 0 or 1.
+
+    Raises ValueError for a metric that is no mean over rows.
+    """
+    from evergreen.training.metrics import log_losses
+
+    losses: np.ndarray
+    if metric == "brier":
+        losses = (p - label) ** 2
+    elif metric == "log_loss":
+        losses = log_losses(label, p)
+    else:
+        raise ValueError(f"`{metric}` is not a mean over rows; days can be resampled for log_loss and brier")
+    return losses
+
+
+def compare_by_day(
+    difference: np.ndarray, day: np.ndarray, *, confidence: float, resamples: int, seed: int
+) -> Comparison:
+    """Resample whole days with replacement; `difference` (n,) is the candidate's loss minus the champion's."""
+    import numpy as np
+
+    days, place = np.unique(day, return_inverse=True)
+    sums = np.bincount(place, weights=difference)
+    rows = np.bincount(place)
+    # A resample is how often each day was drawn: (resamples, days) counts give every mean in two products.
+    drawn = np.random.default_rng(seed).multinomial(len(days), np.full(len(days), 1 / len(days)), size=resamples)
+    means = (drawn @ sums) / (drawn @ rows)
+    needed = calibrated(confidence, len(days))
+    low, high = np.quantile(means, [(1 - needed), needed])
+    return Comparison(
+        difference=float(difference.mean()), low=float(low), high=float(high),
+        better=float((means < 0).mean()), worse=float((means > 0).mean()), needed=needed,
+    )  # fmt: skip
+
+
+def calibrated(confidence: float, days: int) -> float:
+    """The bootstrap share that stands for `confidence` where only `days` blocks were resampled.
+
+    A percentile bootstrap of n blocks is too narrow: it has the variance with n in place of n - 1, and normal tails in
+    place of Student's. The expanded percentile puts both right: Phi(sqrt(n / (n - 1)) t(confidence; n - 1)), from
+    T. Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69 (2015), section 5.3.
+    """
+    from scipy import stats
+
+    return float(stats.norm.cdf((days / (days - 1)) ** 0.5 * stats.t.ppf(confidence, days - 1)))

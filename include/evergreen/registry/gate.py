@@ -1,0 +1,229 @@
+"""The gate: a pure function of evidence, params and facts to `promote`, `reject` or `inconclusive`.
+
+A rule passes, fails or cannot be judged. One that fails rejects; else one that cannot be judged makes the verdict
+inconclusive; only where every rule passes is a candidate promoted. So nothing missing is ever a pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from evergreen import clock
+from evergreen.params.gate import Gate
+
+if TYPE_CHECKING:
+    import numpy as np
+
+AT_MOST = ("log_loss", "brier")  # every other metric is better where it is higher
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The rows of the gate window, one element a row; shapes (n,)."""
+
+    label: np.ndarray  # float64: 0, 1, or NaN where missing
+    candidate: np.ndarray  # float64: P(label = 1) by the candidate's twin
+    champion: np.ndarray | None  # by the champion, on the same rows; None where nothing can be compared
+    day: np.ndarray  # int64: the local day of the prediction, counted from 1970-01-01
+    known_at: np.ndarray  # datetime64[us], UTC: when the label was known
+
+
+class Facts(BaseModel):
+    """What the gate knows besides the rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    as_of: AwareDatetime
+    time_zone: str
+    build: str
+    candidate_sha256: str  # of the twin that is judged
+    candidate_cutoff: AwareDatetime  # it learned from labels known up to here: the gate window's start
+    window_end: AwareDatetime
+    threshold: float  # for precision, recall and F1
+    champion_build: str | None = None  # None: this is the first model
+    champion_model: Literal["model", "twin"] | None = None  # which of the champion's two is compared
+    champion_sha256: str | None = None
+    champion_cutoff: AwareDatetime | None = None
+    incomparable: str | None = None  # why the champion cannot be judged on these rows
+    last_promotion: AwareDatetime | None = None
+
+
+class Rule(BaseModel):
+    """One rule's outcome: `passed` is None where it cannot be judged."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rule: str
+    passed: bool | None
+    text: str
+    numbers: dict[str, Any] = {}
+
+
+class Verdict(BaseModel):
+    """The verdict, why, and every rule with its numbers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: Literal["promote", "reject", "inconclusive"]
+    reason: str
+    rules: tuple[Rule, ...]
+    metrics: dict[str, dict[str, float | None]] = {}  # of the candidate and, where there is one, of the champion
+
+
+def decide(evidence: Evidence, gate: Gate, facts: Facts) -> Verdict:
+    """Judge a candidate; the same arguments always give the same verdict."""
+    checks = [*_enough(evidence, gate), _complete(evidence, facts), _unseen(evidence, facts)]
+    if any(rule.passed is not True for rule in checks):
+        return _conclude(checks, {})
+    metrics = _metrics(evidence, facts.threshold)
+    if facts.champion_build is not None and facts.incomparable is None:
+        checks.append(_distinct(facts))
+        if checks[-1].passed is not True:
+            return _conclude(checks, metrics)
+    checks += [_floor(name, limit, metrics["candidate"].get(name)) for name, limit in gate.floor.items()]
+    if facts.champion_build is not None:
+        checks.append(_better(evidence, gate, facts))
+        checks.append(_every(gate, facts))
+    return _conclude(checks, metrics)
+
+
+def _conclude(rules: list[Rule], metrics: dict[str, dict[str, float | None]]) -> Verdict:
+    failed = [rule.text for rule in rules if rule.passed is False]
+    unjudged = [rule.text for rule in rules if rule.passed is None]
+    if failed or unjudged:
+        verdict: Literal["reject", "inconclusive"] = "reject" if failed else "inconclusive"
+        return Verdict(verdict=verdict, reason="; ".join(failed or unjudged), rules=tuple(rules), metrics=metrics)
+    said = [rule.text for rule in rules if rule.rule == "better" or rule.rule.startswith("floor.")]
+    reason = "; ".join(said) or "there is no champion and no floor to pass"
+    return Verdict(verdict="promote", reason=reason, rules=tuple(rules), metrics=metrics)
+
+
+def _enough(evidence: Evidence, gate: Gate) -> list[Rule]:
+    """Rows, rows of each class, and days: too few of any cannot be judged."""
+    import numpy as np
+
+    found = {
+        "rows": (len(evidence.label), gate.min_rows),
+        "positives": (int((evidence.label == 1).sum()), gate.min_positives),
+        "negatives": (int((evidence.label == 0).sum()), gate.min_positives),
+        "days": (len(np.unique(evidence.day)), gate.min_days),
+    }
+    return [
+        Rule(
+            rule=f"enough.{what}", passed=True if count >= least else None,
+            text=f"the gate window has {count} {what}; at least {least} are needed",
+            numbers={"value": count, "threshold": least},
+        )
+        for what, (count, least) in found.items()
+    ]  # fmt: skip
+
+
+def _complete(evidence: Evidence, facts: Facts) -> Rule:
+    """Every row has a label and each model's probability; what is missing is counted."""
+    import numpy as np
+
+    wrong = {"labels": int((~np.isin(evidence.label, (0, 1))).sum())}
+    for who, p in (("candidate", evidence.candidate), ("champion", evidence.champion)):
+        if p is not None:
+            wrong[who] = int((~((p >= 0) & (p <= 1))).sum())  # also counts NaN
+    if facts.champion_build is not None and facts.incomparable is None and evidence.champion is None:
+        wrong["champion"] = len(evidence.label)
+    said = ", ".join(f"{count} of {what}" for what, count in wrong.items() if count)
+    return Rule(
+        rule="complete", passed=None if said else True, numbers=wrong,
+        text=f"values are missing or not probabilities: {said}" if said else "every row has label and predictions",
+    )  # fmt: skip
+
+
+def _unseen(evidence: Evidence, facts: Facts) -> Rule:
+    """No row's label was known to either model while it learned, nor was one not known yet at `as_of`."""
+    import numpy as np
+
+    compared = facts.champion_cutoff if facts.incomparable is None else None
+    start = max(facts.candidate_cutoff, compared or facts.candidate_cutoff)
+    end = min(facts.as_of, facts.window_end)
+    outside = (evidence.known_at <= _us(start)) | (evidence.known_at > _us(end)) | np.isnat(evidence.known_at)
+    count = int(outside.sum())
+    span = f"after {clock.format_time(start)} and by {clock.format_time(end)}"
+    return Rule(
+        rule="unseen", passed=None if count else True, numbers={"outside": count},
+        text=f"{count} labels were not known {span}: a model has seen them or nobody could have"
+        if count else f"every label was known {span}",
+    )  # fmt: skip
+
+
+def _distinct(facts: Facts) -> Rule:
+    same = facts.candidate_sha256 == facts.champion_sha256
+    return Rule(
+        rule="distinct", passed=None if same else True,
+        numbers={"candidate": facts.candidate_sha256, "champion": facts.champion_sha256},
+        text="nothing to compare: the candidate's twin is the champion's model, byte for byte; no label beyond its "
+        f"cut-off {clock.format_time(facts.candidate_cutoff)} has been learned from yet"
+        if same else "candidate and champion are different models",
+    )  # fmt: skip
+
+
+def _floor(name: str, limit: float, value: float | None) -> Rule:
+    numbers = {"value": value, "threshold": limit}
+    if value is None:
+        return Rule(rule=f"floor.{name}", passed=None, text=f"{name} cannot be computed", numbers=numbers)
+    passed = value <= limit if name in AT_MOST else value >= limit
+    side = "at most" if name in AT_MOST else "at least"
+    text = f"{name} {value:.4f} {'is' if passed else 'is not'} {side} {limit:g}"
+    return Rule(rule=f"floor.{name}", passed=passed, text=text, numbers=numbers)
+
+
+def _better(evidence: Evidence, gate: Gate, facts: Facts) -> Rule:
+    """Better with confidence passes, worse with confidence fails; between the two no difference was shown."""
+    from evergreen.registry.bootstrap import compare_by_day, row_losses
+
+    if facts.incomparable is not None or evidence.champion is None:
+        return Rule(rule="better", passed=None, text=f"nothing to compare: {facts.incomparable}")
+    losses = [row_losses(gate.metric, evidence.label, p) for p in (evidence.candidate, evidence.champion)]
+    found = compare_by_day(
+        losses[0] - losses[1], evidence.day, confidence=gate.confidence, resamples=gate.resamples, seed=gate.seed
+    )
+    passed = True if found.better >= found.needed else False if found.worse >= found.needed else None
+    word = {True: "better than", False: "worse than", None: "not shown to differ from"}[passed]
+    text = (
+        f"the candidate is {word} {facts.champion_build} in {gate.metric}: {losses[0].mean():.4f} against "
+        f"{losses[1].mean():.4f}, better in {found.better:.1%} and worse in {found.worse:.1%} of {gate.resamples} "
+        f"resamples of days, where {found.needed:.1%} shows it at {gate.confidence:.0%} confidence"
+    )
+    return Rule(rule="better", passed=passed, text=text, numbers=vars(found) | {"confidence": gate.confidence})
+
+
+def _every(gate: Gate, facts: Facts) -> Rule:
+    zone = ZoneInfo(facts.time_zone)
+    last = facts.last_promotion
+    if last is None or clock.back(facts.as_of, gate.every, zone) >= last:
+        return Rule(rule="every", passed=True, text="the last promotion is long enough ago")
+    return Rule(
+        rule="every", passed=None,
+        text=f"{facts.champion_build} was promoted as of {clock.format_time(last)}; the next promotion can be as of "
+        f"{clock.format_time(clock.back(last, -gate.every, zone))}",
+    )  # fmt: skip
+
+
+def _metrics(evidence: Evidence, threshold: float) -> dict[str, dict[str, float | None]]:
+    import math
+
+    from evergreen.training.metrics import binary_metrics
+
+    found: dict[str, dict[str, float | None]] = {}
+    for who, p in (("candidate", evidence.candidate), ("champion", evidence.champion)):
+        if p is not None:
+            values = binary_metrics(evidence.label, p, threshold)
+            found[who] = {name: float(v) if math.isfinite(v) else None for name, v in values.items()}
+    return found
+
+
+def _us(moment: datetime) -> np.datetime64:
+    import numpy as np
+
+    return np.datetime64(clock.naive(moment), "us")
