@@ -1,0 +1,148 @@
+"""Raw files: a delivery as typed Parquet of a fixed form, so that the same rows give the same bytes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evergreen import faults
+from evergreen.files import publish
+from evergreen.lake.manifests import DataFile, Manifest
+from evergreen.lake.schema import FILE_ROWS, ROW_GROUP, WRITER
+from evergreen.paths import file_sha256
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+
+def raw_folder(lake: Path, table: str) -> Path:
+    """The folder of a table's raw files and of their ledger."""
+    return lake / "raw" / table
+
+
+def remove_orphans(lake: Path, table: str, manifests: Iterable[Manifest]) -> int:
+    """Delete what no manifest names, which a killed run left; the caller holds the table's ingest lock."""
+    folder = raw_folder(lake, table)
+    named = {file.path for manifest in manifests for file in manifest.files}
+    left = [path for path in folder.glob("*") if path.is_file() and path.relative_to(lake).as_posix() not in named]
+    left += folder.glob("ledger/.manifest.*")
+    for path in left:
+        path.unlink()
+    return len(left)
+
+
+class RawWriter:
+    """Writes one delivery as temporary files, then gives them their names; not yet part of the lake.
+
+    Row groups have exactly ROW_GROUP rows and files FILE_ROWS, however the source cut its batches. Encoding runs in
+    a thread beside the source's parsing; at most two row groups are in memory.
+    """
+
+    def __init__(self, lake: Path, table: str, schema: pa.Schema) -> None:
+        self._lake, self._table, self._schema = lake, table, schema
+        self._folder = raw_folder(lake, table)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._parts: list[tuple[Path, int]] = []
+        self._writer: Any = None
+
+    @property
+    def rows(self) -> int:
+        """Rows written so far."""
+        return sum(rows for _, rows in self._parts)
+
+    def write(self, batches: Iterator[pa.RecordBatch]) -> int:
+        """Write all rows and return their number; what `batches` raises passes through."""
+        try:
+            with ThreadPoolExecutor(1, "raw-writer") as thread:
+                pending: Future[None] | None = None
+                for group in _row_groups(batches, self._schema):
+                    if pending is not None:
+                        pending.result()
+                    pending = thread.submit(self._append, group)
+                if pending is not None:
+                    pending.result()
+        finally:
+            self._close()
+        return self.rows
+
+    def place(self, origin: str, sha256: str) -> list[DataFile]:
+        """Name the files after the origin's content and make them durable; one file at least, be it empty."""
+        if not self._parts:
+            self._append(self._schema.empty_table())
+            self._close()
+        files = []
+        for number, (temporary, rows) in enumerate(self._parts):
+            path = self._folder / f"{sha256[:16]}-{number:05d}.parquet"
+            publish(temporary, path)
+            faults.point("ingest.placed")
+            files.append(
+                DataFile(
+                    path=path.relative_to(self._lake).as_posix(),
+                    sha256=file_sha256(path),
+                    rows=rows,
+                    bytes=path.stat().st_size,
+                    origin=origin,
+                    origin_sha256=sha256,
+                )
+            )
+        return files
+
+    def discard(self) -> None:
+        """Delete the temporary files."""
+        for temporary, _ in self._parts:
+            temporary.unlink(missing_ok=True)
+
+    def _append(self, group: pa.Table) -> None:
+        import pyarrow.parquet as pq
+
+        if self._writer is None or self._parts[-1][1] + group.num_rows > FILE_ROWS:
+            self._close()
+            temporary = self._folder / f".{len(self._parts):05d}.part"
+            self._writer = pq.ParquetWriter(temporary, self._schema, **WRITER)
+            self._parts.append((temporary, 0))
+        self._writer.write_table(group, row_group_size=ROW_GROUP)
+        temporary, rows = self._parts[-1]
+        self._parts[-1] = temporary, rows + group.num_rows
+        log.info("%s: %d rows written", self._table, self.rows)
+        faults.point("ingest.row_group")
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _row_groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows in tables of exactly ROW_GROUP rows, the last one shorter."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        while count + batch.num_rows >= ROW_GROUP:
+            room = ROW_GROUP - count
+            held.append(batch.slice(0, room))
+            yield _group(held, schema)
+            batch, held, count = batch.slice(room), [], 0
+        held.append(batch)
+        count += batch.num_rows
+    if count:
+        yield _group(held, schema)
+
+
+def _group(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """One table in one piece, with null for NaN: a missing number is the same thing to every engine."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    for index, field in enumerate(schema):
+        if pa.types.is_floating(field.type):
+            isnan = pc.is_nan(table.column(index))
+            if pc.any(isnan).as_py():
+                values = pc.if_else(isnan, pa.scalar(None, field.type), table.column(index))
+                table = table.set_column(index, field, values)
+    return table

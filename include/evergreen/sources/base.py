@@ -1,0 +1,74 @@
+"""What a source is: options from params.yaml that, told what was read before, yield deliveries.
+
+To add one: a module with a frozen options model that has `deliveries`, a line in catalog.py, and a harness in
+tests/contracts/test_sources.py, whose suite then runs on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a source is asked for: the rows of one table that the lake does not hold yet."""
+
+    root: Path  # the project's folder, which relative places start from
+    table: str
+    schema: pa.Schema  # the declared columns in declared order, as lake.schema.arrow_schema gives them
+    as_of: datetime
+    position: Mapping[str, Any] = field(default_factory=dict)  # of the last commit that had one
+    origins: Mapping[str, str] = field(default_factory=dict)  # origin -> SHA-256, of every committed delivery
+    contents: frozenset[str] = frozenset()  # SHA-256 of every committed delivery
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is known of a delivery once it was read to its end.
+
+    `sha256` names it for ever: of its content where the source has files or bodies, else of the range of positions
+    that it covers. A delivery whose sha256 was committed before is dropped. `position` is where a later read goes
+    on, as JSON; it is empty where the source is known by content alone.
+    """
+
+    sha256: str
+    bytes: int
+    position: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Delivery(Protocol):
+    """One unit that is committed whole or not at all: a file, an object, a range of offsets, a changed set."""
+
+    @property
+    def origin(self) -> str:
+        """What the source calls it; shown in errors and kept in the manifest."""
+        ...
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows, in the request's schema, in bounded memory. Raises SourceError: then nothing is committed."""
+        ...
+
+    def receipt(self) -> Receipt:
+        """Verify what `batches` has read to its end: length, checksum, count. Raises SourceError: as above."""
+        ...
+
+
+class Source(Protocol):
+    """The options of one table's source; a frozen pydantic model that forbids unknown keys."""
+
+    ordered: ClassVar[bool]  # positions build on each other: after a refused delivery the run reads no further
+
+    def deliveries(self, request: Request) -> Iterator[Delivery]:
+        """The new deliveries in a stable order, each read before the next is asked for.
+
+        The end is fixed at the start, so that a source that keeps growing ends. Raises SourceError where the
+        source cannot be reached or listed.
+        """
+        ...

@@ -1,0 +1,167 @@
+"""CSV files: globs of drops, known by their content, read as a stream with the declared types."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from pydantic import Field
+
+from evergreen.errors import SourceError
+from evergreen.params.base import Section
+from evergreen.paths import file_sha256
+from evergreen.sources import csv_checks as checks
+from evergreen.sources.base import Receipt, Request
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+BLOCK = 4 << 20  # bytes that are parsed at a time; a row that is longer is an error
+CODECS = {".gz": "gzip", ".zst": "zstd"}
+
+
+class Csv(Section):
+    """Files with one header row. Columns are found by name: their order is free, undeclared ones are ignored."""
+
+    ordered: ClassVar[bool] = False
+
+    path: str = Field(
+        min_length=1,
+        description="A path or glob, from the folder of params.yaml; `**` crosses folders. "
+        "Files that end in .gz or .zst are unpacked while they are read.",
+    )
+    delimiter: str = Field(",", min_length=1, max_length=1, description="The character between two values.")
+    null_values: tuple[str, ...] = Field(("",), description="Texts that mean a missing value, in every column.")
+
+    def deliveries(self, request: Request) -> Iterator[CsvFile]:
+        """The files whose content is new, in the order of their names."""
+        found = sorted(glob.glob(self.path, root_dir=request.root, recursive=True))
+        names = [name for name in found if not (request.root / name).is_dir()]
+        if not names:
+            log.warning("%s: no file matches %s in %s", request.table, self.path, request.root)
+        seen = set(request.contents)
+        for name in names:
+            sha256 = ""
+            with suppress(OSError):  # reading will raise it again, and then this one file is refused
+                sha256 = file_sha256(request.root / name)
+            if sha256 not in seen:
+                seen |= {sha256} - {""}
+                yield CsvFile(name, request.root / name, sha256, self, request.schema)
+
+
+@dataclass
+class CsvFile:
+    """One file as a delivery."""
+
+    origin: str
+    path: Path
+    sha256: str  # when it was listed
+    options: Csv
+    schema: pa.Schema
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows in the declared schema; SourceError names the file, the row, the column and the value."""
+        import pyarrow as pa
+
+        self._content, self._bytes = hashlib.sha256(), 0
+        try:
+            with self.path.open("rb") as stream:
+                header = checks.read_header(self._unpacked(stream), self.options.delimiter)
+                self._ignored(checks.check_header(header, self.schema.names))
+                stream.seek(0)
+                yield from self._rows(stream)
+        except checks.Refused as error:
+            raise self._refusal(str(error)) from None
+        except pa.ArrowInvalid as error:
+            raise self._refusal(checks.explain(self._with_row(error), header, self.schema)) from None
+        except (OSError, EOFError) as error:
+            raise self._refusal(f"cannot be read: {error}") from None
+
+    def receipt(self) -> Receipt:
+        """The content's hash, which must still be the one that the file had when it was listed."""
+        if self._content.hexdigest() != self.sha256:
+            raise self._refusal("changed while it was read; the next ingest tries it again")
+        return Receipt(self.sha256, self._bytes)
+
+    def _rows(self, stream: BinaryIO) -> Iterator[pa.RecordBatch]:
+        raw, rows = checks.Tap(stream, self._take), 0
+        lines = checks.LineCount()
+        for batch in self._parsed(checks.Tap(self._unpacked(raw), lines.add)):
+            yield checks.convert(batch, self.schema, rows)
+            rows += batch.num_rows
+        while raw.read(BLOCK):  # what may follow a compressed stream belongs to the content too
+            pass
+        if lines.total != rows + 1:
+            # Some value holds a line end, or there are blank lines, or a quote was never closed.
+            stream.seek(0)
+            checks.check_quotes(self._unpacked(stream), self.options.delimiter, rows, BLOCK)
+        if not lines.ended:
+            log.warning(
+                "%s: its last line has no line end; if the file was cut short, the last value is too", self.origin
+            )
+
+    def _parsed(self, stream: checks.Tap) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        try:
+            reader = self._reader(stream)
+        except pa.ArrowInvalid as error:
+            if "Empty CSV file" in str(error):  # a header without a line end, and nothing else
+                return
+            raise
+        with reader:
+            yield from reader
+
+    def _reader(self, stream: Any, threads: bool = True) -> Any:
+        import pyarrow as pa
+        from pyarrow import csv
+
+        texts = {field.name: pa.string() for field in self.schema if pa.types.is_timestamp(field.type)}
+        return csv.open_csv(
+            stream,
+            read_options=csv.ReadOptions(use_threads=threads, block_size=BLOCK),
+            parse_options=csv.ParseOptions(delimiter=self.options.delimiter, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types={field.name: field.type for field in self.schema} | texts,
+                include_columns=self.schema.names,
+                null_values=self.options.null_values,
+                strings_can_be_null=True,
+            ),
+        )
+
+    def _with_row(self, error: Exception) -> str:
+        """The message with the row's number, which Arrow only knows when it reads with one thread."""
+        import pyarrow as pa
+
+        try:
+            with self.path.open("rb") as stream, self._reader(self._unpacked(stream), threads=False) as reader:
+                for _ in reader:
+                    pass
+        except (pa.ArrowInvalid, OSError) as again:
+            return str(again)
+        return str(error)
+
+    def _unpacked(self, stream: Any) -> Any:
+        import pyarrow as pa
+
+        codec = CODECS.get(self.path.suffix)
+        return pa.CompressedInputStream(checks.Tap(stream), codec) if codec else stream
+
+    def _take(self, data: bytes) -> None:
+        self._content.update(data)
+        self._bytes += len(data)
+
+    def _ignored(self, columns: list[str]) -> None:
+        if columns:
+            log.info("%s: columns that params.yaml does not declare are ignored: %s", self.origin, ", ".join(columns))
+
+    def _refusal(self, reason: str) -> SourceError:
+        return SourceError(f"{self.origin}: {reason}")

@@ -1,0 +1,200 @@
+"""What Arrow's CSV reader lets pass in silence or says in riddles: header, quotes, zones, the place of an error."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BAD_CELL = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+?)(?:\[.*?\])?: (.*)", re.S)
+_BAD_ROW = re.compile(r"CSV parse error: (?:Row #(\d+): )?Expected (\d+) columns, got (\d+): (.*)", re.S)
+_INVALID = re.compile(r"invalid value '(.*)'", re.S)
+
+
+class Refused(Exception):
+    """Why a file is refused, without its name."""
+
+
+class Tap:
+    """A readable file that shows every block to `see` as it passes, and that leaves its stream open."""
+
+    closed = False
+
+    def __init__(self, stream: Any, see: Callable[[bytes], object] = len) -> None:
+        self._stream, self._see = stream, see
+
+    def read(self, size: int = -1) -> bytes:
+        data = bytes(self._stream.read(size))
+        self._see(data)
+        return data
+
+    def close(self) -> None:
+        """Who opened the stream closes it."""
+
+
+class LineCount:
+    """Lines in a stream of blocks; the last one counts with or without its line end."""
+
+    def __init__(self) -> None:
+        self._ends, self.ended = 0, True
+
+    def add(self, data: bytes) -> None:
+        if data:
+            self._ends += data.count(b"\n")
+            self.ended = data.endswith((b"\n", b"\r"))
+
+    @property
+    def total(self) -> int:
+        return self._ends + (not self.ended)
+
+
+def read_header(stream: Any, delimiter: str) -> list[str]:
+    """The names in the first line that is not blank; Refused where there is none."""
+    lines = csv.reader(_text(stream), delimiter=delimiter)
+    try:
+        header = next((line for line in lines if line), None)
+    except csv.Error as error:
+        raise Refused(f"its header cannot be read: {error}") from None
+    if header is None:
+        raise Refused("is empty; expected at least a header line with the names of the columns")
+    return header
+
+
+def check_header(header: Sequence[str], declared: Sequence[str]) -> list[str]:
+    """The columns beyond the declared ones; Refused where a declared one is missing or is there twice."""
+    count = Counter(header)
+    found = f"Found: {', '.join(header)}"
+    if missing := [name for name in declared if name not in count]:
+        raise Refused(f"lacks the declared column{'s' * (len(missing) > 1)} {_names(missing)}. {found}")
+    if twice := [name for name in declared if count[name] > 1]:
+        raise Refused(f"has more than one column named {_names(twice)}. {found}")
+    return [name for name in header if name not in declared]
+
+
+def check_quotes(stream: Any, delimiter: str, rows: int, longest: int) -> None:
+    """Read strictly, value by value (about a second per million rows), and raise Refused where quotes do not match.
+
+    Arrow reads an unclosed quote up to the end of the file, or to the next quote, as one long value. `rows` is how
+    many it found, without the header; `longest` is the longest value allowed.
+    """
+    limit = csv.field_size_limit(longest)
+    lines = csv.reader(_text(stream), delimiter=delimiter, strict=True)
+    try:
+        found = sum(1 for line in lines if line) - 1
+    except csv.Error as error:
+        raise Refused(
+            f"line {lines.line_num}: a quoted value is not closed, or goes on behind its quote ({error})"
+        ) from None
+    finally:
+        csv.field_size_limit(limit)
+    if found != rows:
+        raise Refused(f"a quote is not closed: {rows} rows were read where a strict reader finds {found}")
+
+
+def convert(batch: pa.RecordBatch, schema: pa.Schema, before: int) -> pa.RecordBatch:
+    """The batch in `schema`: text becomes UTC moments. `before` is how many rows of the file came earlier."""
+    import pyarrow as pa
+
+    arrays = []
+    for field in schema:
+        array = batch.column(field.name)
+        if array.type != field.type:
+            array = _moments(array, field, before)
+        arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _moments(texts: pa.Array, field: pa.Field, before: int) -> pa.Array:
+    """ISO 8601 text as UTC without a zone; text without an offset is UTC already."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    zoned = pa.timestamp("us", "UTC")
+    for way in (field.type, zoned):
+        try:
+            return texts.cast(way).cast(field.type)
+        except pa.ArrowInvalid:
+            continue
+    has_offset = pc.match_substring_regex(texts, r"(Z|[+-]\d\d(:?\d\d)?)$")
+    has_offset = pc.and_(has_offset, pc.match_substring(texts, ":"))  # not the day of a plain date
+    try:
+        with_offset = pc.if_else(has_offset, texts, None).cast(zoned).cast(field.type)
+        return pc.coalesce(with_offset, pc.if_else(has_offset, None, texts).cast(field.type))
+    except pa.ArrowInvalid:
+        raise Refused(_bad_moment(texts, field, before)) from None
+
+
+def _bad_moment(texts: pa.Array, field: pa.Field, before: int) -> str:
+    import pyarrow as pa
+
+    for index, text in enumerate(texts):
+        for way in (field.type, pa.timestamp("us", "UTC")):
+            try:
+                text.cast(way)
+                break
+            except pa.ArrowInvalid:
+                continue
+        else:
+            return _cell(
+                before + index + 2,
+                field.name,
+                f"`{text}` is not a timestamp; expected ISO 8601, at most microseconds, such as 2013-04-01T04:00:00Z",
+            )
+    return f"column `{field.name}` holds a text that is no timestamp"
+
+
+def explain(message: str, header: Sequence[str], schema: pa.Schema) -> str:
+    """Arrow's message in words that name the row, the column, the value and what was expected."""
+    if cell := _BAD_CELL.match(message):
+        column, row, type_, problem = header[int(cell[1])], cell[2], cell[3], cell[4]
+        if "UTF8" in problem:
+            return _cell(row, column, "not UTF-8; save the file as UTF-8")
+        value = _INVALID.search(problem)
+        found = f"`{value[1]}`" if value else problem
+        return _cell(
+            row,
+            column,
+            f"{found} is not of the declared type {type_}; a text for missing values goes into `null_values`",
+        )
+    if row := _BAD_ROW.match(message):
+        counts = f"row {row[1]} has {row[3]} values, the header {row[2]}"
+        return f"{counts}; was the file cut off, or a value not quoted? `{row[4][:200]}`"
+    if "straddling" in message:
+        return "a row is longer than 4 MB; most likely a quote is not closed"
+    return message
+
+
+def _cell(row: int | str | None, column: str, problem: str) -> str:
+    return f"row {row} (the header is row 1), column `{column}`: {problem}"
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _text(stream: Any) -> Iterator[str]:
+    """The stream's lines; what is not UTF-8 shows as a replacement character."""
+    blocks = io.BufferedReader(_Blocks(stream), 1 << 16)
+    with io.TextIOWrapper(blocks, "utf-8-sig", "replace", newline="") as text:
+        yield from text
+
+
+class _Blocks(io.RawIOBase):
+    """A stream that can only `read`, as a file of the standard library; closing it leaves the stream open."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

@@ -1,0 +1,172 @@
+"""Ingest: the new rows of one table, from its source into raw Parquet, each exactly once.
+
+Data and position are committed in one manifest. A run that is killed leaves at most files that no manifest names;
+the next run deletes them and reads from the last manifest on.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen import faults
+from evergreen.errors import ParamsError, SourceError
+from evergreen.lake.manifests import DataFile, Manifest, commit, read_manifests
+from evergreen.lake.raw import RawWriter, raw_folder, remove_orphans
+from evergreen.lake.schema import FILE_ROWS, arrow_schema
+from evergreen.locks import lock
+from evergreen.project import Project
+from evergreen.sources.base import Delivery, Request
+from evergreen.sources.catalog import open_source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+COMMIT_FILES = 256  # many small deliveries share a manifest, up to this many files or FILE_ROWS rows
+
+
+class Refusal(BaseModel):
+    """A delivery of which nothing was taken."""
+
+    model_config = ConfigDict(frozen=True)
+
+    origin: str
+    reason: str
+
+
+class IngestResult(BaseModel):
+    """What one run added, and where the table stands after it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table: str
+    files: int  # raw files added
+    rows: int
+    bytes: int  # of Parquet
+    read_bytes: int  # of the source
+    seq: int | None  # the table's last manifest; None where nothing was ever committed
+    rows_known: int  # rows of all manifests
+    last_origin: str | None  # the newest delivery committed
+    position: dict[str, Any] = {}
+    refused: tuple[Refusal, ...] = ()
+
+
+class DeliveriesRefused(SourceError):
+    """Some deliveries were refused; the others are committed, as `result` says."""
+
+    def __init__(self, result: IngestResult) -> None:
+        reasons = "\n".join(f"  {refusal.reason}" for refusal in result.refused)
+        super().__init__(
+            f"{result.table}: {len(result.refused)} refused, nothing of them was taken "
+            f"({result.rows} rows of others were). Mend or remove them, then ingest again:\n{reasons}"
+        )
+        self.result = result
+
+
+def ingest(project: Project, table: str, as_of: datetime) -> IngestResult:
+    """Commit what the source of `table` holds beyond the last manifest; the same run twice adds nothing.
+
+    Raises ParamsError for an unknown table or bad options, SourceError where the source cannot be read, and
+    DeliveriesRefused at the end, after all good deliveries were committed, where some could not be taken.
+    """
+    if table not in project.params.tables:
+        raise ParamsError(f"`{table}` is not a table of params.yaml; known: {', '.join(project.params.tables)}")
+    source = open_source(table, project.params.tables[table].source)
+    with lock(project.home, f"{project.name}/ingest/{table}"):
+        run = _Run(project, table, as_of)
+        try:
+            for delivery in source.deliveries(run.request):
+                if not run.take(delivery) and source.ordered:
+                    break
+        except SourceError:
+            run.commit()  # what was read before the source failed is good
+            raise
+        run.commit()
+        result = run.result()
+    log.info("%s: %d files, %d rows added; %d rows known", table, result.files, result.rows, result.rows_known)
+    if result.refused:
+        raise DeliveriesRefused(result)
+    return result
+
+
+class _Run:
+    """One ingest under the table's lock: pending files, and what was committed."""
+
+    def __init__(self, project: Project, table: str, as_of: datetime) -> None:
+        self.lake, self.table, self.as_of = project.lake, table, as_of
+        self.manifests: list[Manifest] = read_manifests(raw_folder(self.lake, table))
+        self.before = len(self.manifests)
+        if orphans := remove_orphans(self.lake, table, self.manifests):
+            log.info("%s: removed %d files of a run that did not finish", table, orphans)
+        self.schema: pa.Schema = arrow_schema(project.params.tables[table].columns)
+        files = [file for manifest in self.manifests for file in manifest.files]
+        self.contents = {file.origin_sha256 for file in files}
+        self.position = next((m.position for m in reversed(self.manifests) if m.position), {})
+        self.request = Request(
+            root=project.root, table=table, schema=self.schema, as_of=as_of, position=self.position,
+            origins={file.origin: file.origin_sha256 for file in files}, contents=frozenset(self.contents),
+        )  # fmt: skip
+        self.pending: list[DataFile] = []
+        self.moved = False  # the position, beyond the last manifest's
+        self.refused: list[Refusal] = []
+        self.read_bytes = 0
+
+    def take(self, delivery: Delivery) -> bool:
+        """Write a delivery's rows; False where it was refused, which leaves nothing of it."""
+        writer = RawWriter(self.lake, self.table, self.schema)
+        try:
+            with closing(delivery.batches()) as batches:  # type: ignore[type-var]
+                rows = writer.write(batches)
+            receipt = delivery.receipt()
+        except SourceError as error:
+            writer.discard()
+            log.warning("%s: refused %s", self.table, error)
+            self.refused.append(Refusal(origin=delivery.origin, reason=str(error)))
+            return False
+        faults.point("ingest.written")
+        self.read_bytes += receipt.bytes
+        if receipt.position and dict(receipt.position) != self.position:
+            self.position, self.moved = dict(receipt.position), True
+        if receipt.sha256 in self.contents or (rows == 0 and receipt.position):
+            writer.discard()
+        else:
+            self.contents.add(receipt.sha256)
+            self.pending += writer.place(delivery.origin, receipt.sha256)
+        if len(self.pending) >= COMMIT_FILES or sum(file.rows for file in self.pending) >= FILE_ROWS:
+            self.commit()
+        return True
+
+    def commit(self) -> None:
+        """Make the pending files and the position part of the lake, if there is anything new."""
+        if not self.pending and not self.moved:
+            return
+        seq = self.manifests[-1].seq + 1 if self.manifests else 1
+        faults.point("ingest.before_commit")
+        manifest = commit(raw_folder(self.lake, self.table), seq, self.as_of, self.pending, self.position)
+        faults.point("ingest.committed")
+        self.manifests.append(manifest)
+        self.pending, self.moved = [], False
+        log.info("%s: manifest %d, %d files", self.table, seq, len(manifest.files))
+
+    def result(self) -> IngestResult:
+        """What the manifests of this run hold."""
+        added = [file for manifest in self.manifests[self.before :] for file in manifest.files]
+        known = [file for manifest in self.manifests for file in manifest.files]
+        return IngestResult(
+            table=self.table,
+            files=len(added),
+            rows=sum(file.rows for file in added),
+            bytes=sum(file.bytes for file in added),
+            read_bytes=self.read_bytes,
+            seq=self.manifests[-1].seq if self.manifests else None,
+            rows_known=sum(file.rows for file in known),
+            last_origin=known[-1].origin if known else None,
+            position=self.position,
+            refused=tuple(self.refused),
+        )
