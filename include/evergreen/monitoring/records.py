@@ -1,0 +1,104 @@
+"""What the monitor says of one window of one champion, and what a rule says of it: frozen, and sound JSON."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN, and a number that is not finite is not known."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+
+
+class Frozen(BaseModel):
+    """Immutable; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Performance(Frozen):
+    """Predictions against their labels. None: cannot be said (no rows, or one class only)."""
+
+    rows: int
+    positives: int
+    rate: Number  # share of positives
+    mean_p: Number
+    bias: Number  # mean_p - rate: above 0 the model warns too much
+    log_loss: Number
+    skill: Number  # 1 - log_loss / entropy of the rows' own rate: 0 is as good as knowing the rate alone
+    brier: Number
+    roc_auc: Number
+
+
+class Drift(Frozen):
+    """The drift of the window's inputs against the champion's training rows."""
+
+    share: Number  # of the columns compared; None: nothing could be compared
+    columns: dict[str, bool] = {}  # column: did it drift
+    scores: dict[str, Number] = {}  # column: the method's distance, or its p-value
+    methods: dict[str, str] = {}
+    left_out: dict[str, str] = {}  # column: why
+    rows: dict[str, int] = {}  # current and reference, after sampling
+    note: str = ""
+
+
+class RuleResult(Frozen):
+    """One rule's answer. `alarm` None is unknown, which is never healthy."""
+
+    name: str
+    kind: str
+    value: Number
+    limit: Number
+    alarm: bool | None
+    text: str
+
+
+class Reference(Frozen):
+    """How much the champion's bias swings by itself: its out-of-fold predictions, window by window."""
+
+    sd: Number  # of the windows' biases; None below two windows
+    windows: int
+    rows: int
+
+
+class Record(Performance):
+    """A champion's window: labels that became known in (start, end], met by its own predictions."""
+
+    build: str
+    version: int | None
+    start: AwareDatetime
+    end: AwareDatetime
+    first_day: date | None  # local day on which the first label was known
+    last_day: date | None
+    complete_days: int  # local days with labels that lie in the window from midnight to midnight
+    mature: bool
+    unpredicted: int  # labels of the window that no champion predicted
+    unlabelled: int  # predictions made between the judged ones that have no label by `end`
+    predecessors: dict[str, Performance] = {}  # rows of the window that earlier champions served, by build
+    drift: Drift | None = None
+    reference: Reference
+    rules: tuple[RuleResult, ...] = ()
+
+    @property
+    def alarms(self) -> list[str]:
+        """The names of the rules that alarm."""
+        return [rule.name for rule in self.rules if rule.alarm]
+
+    @property
+    def unknown(self) -> list[str]:
+        """The names of the rules that cannot be answered."""
+        return [rule.name for rule in self.rules if rule.alarm is None]
+
+    def overlaps(self, later: datetime) -> bool:
+        """Whether this window reaches well into one that starts at `later`.
+
+        A tenth of a window is let pass: runs at one hour of UTC meet an hour twice when daylight saving ends.
+        """
+        return self.end > later + (self.end - self.start) / 10

@@ -1,0 +1,69 @@
+"""The reference: how far a champion's bias swings from window to window while all is well.
+
+It is taken from the out-of-fold predictions of its training rows, cut into windows as long as the monitor's, counted
+back from the training cut-off on the local calendar by the moment at which labels became known.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from evergreen.clock import back, naive
+from evergreen.monitoring.records import Reference
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def read_reference(path: Path, cutoff: datetime, window: timedelta, zone: ZoneInfo, min_rows: int) -> Reference:
+    """The reference of a bundle's reference.parquet (`_label_known_at`, `_label`, `p` are read)."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=["_label_known_at", "_label", "p"])
+    known = table["_label_known_at"].to_numpy().astype("datetime64[us]")
+    errors = table["p"].to_numpy().astype(np.float64) - table["_label"].to_numpy().astype(np.float64)
+    biases = window_biases(known, errors, cutoff, window, zone, min_rows)
+    sd = float(np.std(biases, ddof=1)) if len(biases) >= 2 else None
+    return Reference(sd=sd, windows=len(biases), rows=table.num_rows)
+
+
+def window_biases(
+    known: NDArray[np.datetime64],
+    errors: NDArray[np.float64],
+    cutoff: datetime,
+    window: timedelta,
+    zone: ZoneInfo,
+    min_rows: int = 1,
+) -> list[float]:
+    """The mean of `errors` (p - label, shape (rows,)) in each window, newest first.
+
+    `known` holds UTC moments without a zone. Windows are (start, end], as the monitor's. Left out are those with fewer
+    than `min_rows`, which the monitor would not judge either, and an oldest one of which more than a seventh is
+    missing: the bias of half a window swings more than that of the windows which it would be a measure for.
+    """
+    import numpy as np
+
+    if not len(known):
+        return []
+    order = np.argsort(known, kind="stable")
+    known, errors = known[order], errors[order]
+    oldest = known[0] - np.timedelta64(window // 7)
+    biases: list[float] = []
+    end = cutoff
+    while _stamp(start := back(end, window, zone)) >= oldest:
+        low, high = np.searchsorted(known, [_stamp(start), _stamp(end)], side="right")
+        if high - low >= min_rows:
+            biases.append(float(errors[low:high].mean()))
+        end = start
+    return biases
+
+
+def _stamp(moment: datetime) -> np.datetime64:
+    import numpy as np
+
+    return np.datetime64(naive(moment), "us")

@@ -1,0 +1,149 @@
+"""monitor.html: a champion's windows since its promotion, their rules, and the bias drawn; one file, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from evergreen.files import write_atomic
+from evergreen.monitoring.records import Record
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c2a22;background:#fff}
+h1{font-size:1.4rem} h2{font-size:1.1rem;margin-top:2rem} table{border-collapse:collapse;width:100%}
+td,th{padding:.25rem .6rem;border-bottom:1px solid #dde5df;text-align:right;font-variant-numeric:tabular-nums}
+td:first-child,th:first-child,.text{text-align:left} .alarm{color:#a1260d;font-weight:600} .unknown{color:#8a6100}
+.wide{overflow-x:auto} svg{width:100%;height:auto} p.note{color:#56645b}
+"""
+_WIDTH, _HEIGHT, _LEFT, _PAD = 900, 260, 60, 24
+
+
+def write_summary(path: Path, name: str, records: Sequence[Record], verdict: str, zone: ZoneInfo, drift: bool) -> None:
+    """Write the page of the last of `records`, oldest first; `drift` says that drift.html lies beside it."""
+    last = records[-1]
+    parts = [
+        f"<h1>{escape(name)}: champion {escape(_champion(last))}</h1>",
+        f"<p>Labels known from {_day(last.start, zone)} to {_day(last.end, zone)}. <b>{escape(verdict)}</b></p>",
+        _rules(last),
+        "<h2>Bias by window</h2>",
+        _plot(records, zone),
+        "<h2>Windows since the promotion</h2>",
+        _windows(records, zone),
+        _context(last, drift),
+        "<p class=note>A record is written once, with the labels known at its end. A label corrected later changes no "
+        "record.</p>",
+    ]
+    page = "".join(parts)
+    title = f"{escape(name)} monitor {_day(last.end, zone)}"
+    write_atomic(
+        path,
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f"<body>{page}</body></html>\n",
+    )
+
+
+def _rules(record: Record) -> str:
+    if not record.rules:
+        return "<p class=note>No rule was asked: too few labelled predictions.</p>"
+    rows = "".join(
+        f"<tr><td>{escape(rule.name)}</td><td>{_number(rule.value)}</td><td>{_number(rule.limit)}</td>"
+        f"<td class={_state(rule.alarm)}>{_state(rule.alarm)}</td><td class=text>{escape(rule.text)}</td></tr>"
+        for rule in record.rules
+    )
+    return _table(("rule", "value", "limit", "state", "why"), rows, text_last=True)
+
+
+def _windows(records: Sequence[Record], zone: ZoneInfo) -> str:
+    rows = "".join(
+        f"<tr><td>{_day(record.end, zone)}</td><td>{record.rows:,}</td><td>{_number(record.rate)}</td>"
+        f"<td>{_number(record.mean_p)}</td><td>{_number(record.bias)}</td><td>{_number(record.log_loss)}</td>"
+        f"<td>{_number(record.skill)}</td><td>{_number(record.roc_auc)}</td><td>{_number(record.brier)}</td>"
+        f"<td>{_number(record.drift.share if record.drift else None)}</td><td class=text>{_said(record)}</td></tr>"
+        for record in reversed(records)
+    )
+    heads = ("until", "rows", "rate", "mean p", "bias", "log-loss", "skill", "AUC", "Brier", "drift share", "rules")
+    return _table(heads, rows, text_last=True)
+
+
+def _said(record: Record) -> str:
+    if not record.mature:
+        return "immature"
+    alarms = "".join(f"<span class=alarm>{escape(name)}</span> " for name in record.alarms)
+    return alarms + "".join(f"<span class=unknown>{escape(name)}?</span> " for name in record.unknown) or "quiet"
+
+
+def _context(record: Record, drift: bool) -> str:
+    lines = [f"{record.unpredicted:,} labels of the window have no prediction."]
+    lines += [f"{record.unlabelled:,} predictions made meanwhile have no label."]
+    lines += [
+        f"{other.rows:,} rows were served by {escape(build)}: "
+        f"bias {_number(other.bias)}, log-loss {_number(other.log_loss)}."
+        for build, other in record.predecessors.items()
+    ]
+    if record.drift:
+        drifted = [escape(name) for name, moved in record.drift.columns.items() if moved]
+        lines += [f"Drifted inputs: {', '.join(drifted) or 'none'}. Drift is context: season alone moves most inputs."]
+        lines += [f"{escape(name)} is not compared: {escape(why)}." for name, why in record.drift.left_out.items()]
+    link = '<p><a href="drift.html">Drift report</a></p>' if drift else ""
+    return "<h2>Beside it</h2><ul>" + "".join(f"<li>{line}</li>" for line in lines) + f"</ul>{link}"
+
+
+def _plot(records: Sequence[Record], zone: ZoneInfo) -> str:
+    """The bias of each window as a bar, its limit as a line above and below; SVG."""
+    limit = max((rule.limit or 0.0 for record in records for rule in record.rules if rule.kind == "bias"), default=0.0)
+    reach = 1.15 * max(limit, *(abs(record.bias or 0.0) for record in records), 0.01)
+    middle, scale = _HEIGHT / 2, (_HEIGHT / 2 - _PAD) / reach
+    step = (_WIDTH - _LEFT) / len(records)
+    marks = [_line(0.0, middle, "#56645b", "0")]
+    if limit:
+        marks += [
+            _line(sign * limit, middle - sign * limit * scale, "#a1260d", f"{sign * limit:+.3f}") for sign in (1, -1)
+        ]
+    every = -(-len(records) // 12)
+    for place, record in enumerate(records):
+        left, height = _LEFT + place * step + step * 0.2, abs(record.bias or 0.0) * scale
+        top = middle - height if (record.bias or 0.0) > 0 else middle
+        fill = "#a1260d" if record.alarms else "#2f7d4f" if record.mature else "#b9c4bc"
+        marks.append(
+            f'<rect x="{left:.1f}" y="{top:.1f}" width="{step * 0.6:.1f}" height="{height:.1f}" fill="{fill}">'
+            f"<title>{_day(record.end, zone)}: {_number(record.bias)}</title></rect>"
+        )
+        if place % every == 0:
+            marks.append(
+                f'<text x="{left:.1f}" y="{_HEIGHT - 4}" font-size="11">{record.end.astimezone(zone):%d %b}</text>'
+            )
+    label = "mean prediction minus rate, by window"
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(marks)}</svg>'
+
+
+def _line(value: float, y: float, colour: str, text: str) -> str:
+    dash = "" if value == 0 else ' stroke-dasharray="5 4"'
+    return (
+        f'<line x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="{colour}"{dash}/>'
+        f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" font-size="11" text-anchor="end" fill="{colour}">{text}</text>'
+    )
+
+
+def _table(heads: Sequence[str], rows: str, text_last: bool = False) -> str:
+    cells = [f"<th{' class=text' if text_last and head == heads[-1] else ''}>{head}</th>" for head in heads]
+    return f"<div class=wide><table><tr>{''.join(cells)}</tr>{rows}</table></div>"
+
+
+def _champion(record: Record) -> str:
+    return record.build if record.version is None else f"version {record.version} ({record.build})"
+
+
+def _state(alarm: bool | None) -> str:
+    return "unknown" if alarm is None else "alarm" if alarm else "quiet"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _day(moment: datetime, zone: ZoneInfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"

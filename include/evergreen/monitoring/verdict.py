@@ -1,0 +1,27 @@
+"""A record in one word and in one sentence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from evergreen.monitoring.records import Record
+
+State = Literal["immature", "quiet", "unknown", "alarm"]
+
+
+def state(record: Record) -> State:
+    """`alarm` where a rule alarms, `unknown` where one cannot be answered; `quiet` only where all were."""
+    if not record.mature:
+        return "immature"
+    return "alarm" if record.alarms else "unknown" if record.unknown else "quiet"
+
+
+def verdict(record: Record) -> str:
+    """The state with its numbers, for people."""
+    found = state(record)
+    if found == "immature":
+        return f"immature: {record.rows} labelled predictions are too few, so no rule was asked"
+    if found == "quiet":
+        return f"quiet: no rule alarms on {record.rows} rows"
+    names = record.alarms if found == "alarm" else record.unknown
+    return f"{found}: " + "; ".join(f"{rule.name}: {rule.text}" for rule in record.rules if rule.name in names)

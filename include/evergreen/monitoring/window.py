@@ -1,0 +1,146 @@
+"""One window of one champion: its labels, the predictions that they meet, and what is missing on either side."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
+
+from evergreen.clock import naive
+from evergreen.features.engine import connect
+from evergreen.features.table import feature_table
+from evergreen.lake.known import known_rows
+from evergreen.lake.predictions import read_predictions
+from evergreen.monitoring.performance import performance
+from evergreen.monitoring.records import Performance
+from evergreen.monitoring.served import feature_tables
+from evergreen.params.features import Features
+from evergreen.project import Project
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+_TICK = timedelta(microseconds=1)  # the resolution of moments in tables
+LABELS = (0.0, 1.0)
+
+
+class Measured(NamedTuple):
+    """The numbers of a window, and the inputs of the champion's rows in it."""
+
+    performance: Performance
+    first_day: date | None
+    last_day: date | None
+    complete_days: int
+    unpredicted: int
+    unlabelled: int
+    predecessors: dict[str, Performance]
+    inputs: pa.Table  # a column a feature
+
+
+def measure(served: Project, build: str, start: datetime, end: datetime) -> Measured:
+    """Join what became known in (start, end] with the predictions of `build` and of those before it.
+
+    `served` has the champion's label (see `as_served`). Labels are those known by `end`.
+    """
+    rows = moments(served, end)
+    due = _frame(rows.filter(rows["_label"].isin(LABELS), rows["_label_known_at"].between(*_within(start, end))))
+    if due.empty:
+        return Measured(performance(*_sides(due.assign(p=0.0))), None, None, 0, 0, 0, {}, _no_inputs())
+    said = _predictions(served, build, _utc(due["_time"].min()), _utc(due["_time"].max()))
+    judged = due.merge(said, on="_key", how="left", validate="1:1")
+    own = judged[judged["build"] == build]
+    others = judged[judged["build"].notna() & (judged["build"] != build)]
+    days = _days(own["_label_known_at"], served.params.zone)
+    return Measured(
+        performance=performance(*_sides(own)),
+        first_day=days[0] if days else None,
+        last_day=days[-1] if days else None,
+        complete_days=sum(_whole(day, start, end, served.params.zone) for day in days),
+        unpredicted=int(judged["build"].isna().sum()),
+        unlabelled=_unlabelled(said[said["build"] == build], rows, own, end),
+        predecessors={str(name): performance(*_sides(group)) for name, group in others.groupby("build")},
+        inputs=_inputs(served, build, own),
+    )
+
+
+def moments(served: Project, as_of: datetime) -> ir.Table:
+    """Every row to predict, with `_key`, `_time`, and the label that is known by `as_of`.
+
+    It is the feature table without its features, so that rows, moments and labels are those of training.
+    """
+    bare = served.params.model_copy(update={"features": Features(row={"_none": "1"})})
+    tables = known_rows(connect(), served, as_of, feature_tables(bare))
+    return feature_table(tables, bare).select("_key", "_time", "_label", "_label_known_at")
+
+
+def _predictions(served: Project, build: str, first: datetime, last: datetime) -> pd.DataFrame:
+    """One prediction a row, made at a moment in [first, last]: the champion's, else the newest of another build."""
+    columns = ["_key", "_time", "_scored_as_of", "build", "p"]
+    frame: pd.DataFrame = read_predictions(served.lake, first - _TICK, last, columns=columns).to_pandas()
+    frame["_own"] = frame["build"] == build
+    frame = frame.sort_values(["_key", "_own", "_scored_as_of", "_time", "build"])
+    return frame.drop_duplicates("_key", keep="last")[["_key", "_time", "build", "p"]].rename(
+        columns={"_time": "_made"}
+    )
+
+
+def _unlabelled(said: pd.DataFrame, rows: ir.Table, judged: pd.DataFrame, end: datetime) -> int:
+    """The predictions made between the judged ones whose label is not known: cancelled, lost or late."""
+    if judged.empty:
+        return 0
+    between = said[said["_made"].between(judged["_made"].min(), judged["_made"].max())]
+    known = rows.filter(rows["_label"].isin(LABELS), rows["_label_known_at"] <= naive(end))
+    return int((~between["_key"].isin(_frame(known.select("_key"))["_key"])).sum())
+
+
+def _inputs(served: Project, build: str, own: pd.DataFrame) -> pa.Table:
+    """The stored inputs of the judged rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if own.empty:
+        return _no_inputs()
+    after, until = _utc(own["_made"].min()) - _TICK, _utc(own["_made"].max())
+    stored = read_predictions(served.lake, after, until, build=build, columns=["_key", "inputs"])
+    chosen = stored.filter(pc.is_in(stored["_key"], value_set=pa.array(own["_key"], pa.string())))
+    return pa.Table.from_struct_array(chosen["inputs"])
+
+
+def _no_inputs() -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({})
+
+
+def _sides(frame: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return frame["_label"].to_numpy(dtype="float64"), frame["p"].to_numpy(dtype="float64")
+
+
+def _days(known: pd.Series[pd.Timestamp], zone: ZoneInfo) -> list[date]:
+    """The local days of UTC moments, in order."""
+    local = known.dt.tz_localize("UTC").dt.tz_convert(zone)
+    return sorted(set(local.dt.date))
+
+
+def _whole(day: date, start: datetime, end: datetime, zone: ZoneInfo) -> bool:
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    return midnight >= start and midnight + timedelta(days=1) <= end
+
+
+def _within(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """(start, end] as a closed span of naive UTC."""
+    return naive(start) + _TICK, naive(end)
+
+
+def _utc(moment: datetime) -> datetime:
+    """A table's moment, aware."""
+    return moment.replace(tzinfo=UTC)
+
+
+def _frame(table: ir.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pyarrow().to_pandas()
+    return frame

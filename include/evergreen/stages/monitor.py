@@ -1,0 +1,194 @@
+"""Monitor: judge the champion on the labels that became known in the window that ends at `as_of`.
+
+One record a champion and window goes into the ledger; run again, it is read back, not made anew: a label corrected
+later changes no record, so that what an alarm was raised on stays what it was. Killed anywhere and run again, this ends
+with the same record, the same reports and the same request.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen.clock import back, format_time
+from evergreen.faults import point
+from evergreen.ledger import Ledger, Promotion, Window
+from evergreen.locks import lock
+from evergreen.monitoring.drift import drift_report
+from evergreen.monitoring.records import Drift, Record
+from evergreen.monitoring.reference import read_reference
+from evergreen.monitoring.report import write_summary
+from evergreen.monitoring.requests import ask_retrain
+from evergreen.monitoring.rules import judge
+from evergreen.monitoring.served import as_served
+from evergreen.monitoring.verdict import State, state, verdict
+from evergreen.monitoring.window import Measured, measure
+from evergreen.project import Project
+from evergreen.registry.bundle import Bundle, load_bundle
+
+
+class MonitorResult(BaseModel):
+    """What the window says, and whether a retrain was asked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    as_of: str
+    state: State | Literal["no champion"]
+    text: str  # one sentence for people
+    build: str | None
+    version: int | None
+    record: dict[str, Any] | None
+    rules: list[dict[str, Any]]
+    alarms: list[str]
+    request: str | None  # the open request about this champion, new or not
+    new_request: bool
+    open_requests: list[str]
+    summary: str | None  # relative to the use case's reports folder, as is the next
+    drift_report: str | None
+
+
+def monitor(project: Project, as_of: datetime) -> MonitorResult:
+    """Measure, ask the rules, write the reports, and raise a request where a rule alarms.
+
+    Raises RegistryError where the champion's bundle is not what was recorded, LakeError where a file of the lake is
+    missing or was altered, and ParamsError for a drift method that cannot be used.
+    """
+    ledger = Ledger.open(project.home)
+    champion = ledger.champion(project.name, at=as_of)
+    if champion is None:
+        return _no_champion(ledger, project, as_of)
+    with lock(project.home, f"{project.name}/monitor"):
+        bundle = load_bundle(project.home, project.name, champion.build, champion.bundle)
+        folder = project.home.reports(project.name) / f"{as_of:%Y%m%dT%H%M%S}-{champion.build}"
+        summary = f"{folder.name}/monitor.html"
+        record = _record(project, ledger, champion, bundle, as_of, folder)
+        point("monitor.recorded")
+        drift = (folder / "drift.html").exists()
+        records = [*_earlier(ledger, champion, as_of), record]
+        write_summary(
+            project.home.reports(project.name) / summary,
+            project.name,
+            records,
+            verdict(record),
+            project.params.zone,
+            drift,
+        )
+        point("monitor.reported")
+        request, new = ask_retrain(ledger, project.name, record, summary) if record.alarms else (None, False)
+    return MonitorResult(
+        as_of=format_time(as_of),
+        state=state(record),
+        text=verdict(record) + (f". {_asked(request, new)}" if record.alarms else ""),
+        build=champion.build,
+        version=champion.version,
+        record=record.model_dump(mode="json"),
+        rules=[rule.model_dump(mode="json") for rule in record.rules],
+        alarms=record.alarms,
+        request=request,
+        new_request=new,
+        open_requests=[open_.id for open_ in ledger.open_requests(project.name)],
+        summary=summary,
+        drift_report=f"{folder.name}/drift.html" if drift else None,
+    )
+
+
+def _record(
+    project: Project, ledger: Ledger, champion: Promotion, bundle: Bundle, as_of: datetime, folder: Path
+) -> Record:
+    """The window's record: the stored one, with its report restored where that is gone, or a new one."""
+    stored = [window for window in ledger.windows(project.name, champion.build) if window.end == as_of]
+    if stored:
+        record = Record.model_validate(stored[0].record)
+        reported = record.drift is None or record.drift.share is None or (folder / "drift.html").exists()
+        if not reported:
+            _drift(project, bundle, _measure(project, bundle, record.start, as_of), folder)
+        return record
+    record = _new_record(project, ledger, champion, bundle, as_of, folder)
+    window = Window(name=project.name, build=champion.build, end=as_of, record=record.model_dump(mode="json"))
+    return Record.model_validate(ledger.record_window(window).record)
+
+
+def _new_record(
+    project: Project, ledger: Ledger, champion: Promotion, bundle: Bundle, as_of: datetime, folder: Path
+) -> Record:
+    params = project.params.monitoring
+    start = back(as_of, params.window, project.params.zone)
+    measured = _measure(project, bundle, start, as_of)
+    reference = read_reference(
+        bundle.path("reference.parquet"), bundle.training.cutoff, params.window, project.params.zone, params.min_rows
+    )
+    drift = _drift(project, bundle, measured, folder)
+    point("monitor.drift")
+    record = Record(
+        **measured.performance.model_dump(),
+        build=champion.build,
+        version=champion.version,
+        start=start,
+        end=as_of,
+        first_day=measured.first_day,
+        last_day=measured.last_day,
+        complete_days=measured.complete_days,
+        mature=measured.performance.rows >= params.min_rows,
+        unpredicted=measured.unpredicted,
+        unlabelled=measured.unlabelled,
+        predecessors=measured.predecessors,
+        drift=drift,
+        reference=reference,
+    )
+    if not record.mature:
+        return record
+    rules = judge(params.rules, [*_earlier(ledger, champion, as_of), record], reference)
+    return record.model_copy(update={"rules": rules})
+
+
+def _measure(project: Project, bundle: Bundle, start: datetime, end: datetime) -> Measured:
+    return measure(as_served(project, bundle.params), bundle.build, start, end)
+
+
+def _drift(project: Project, bundle: Bundle, measured: Measured, folder: Path) -> Drift | None:
+    """The drift report of the champion's rows in the window; None where there are none."""
+    import pyarrow.parquet as pq
+
+    if not measured.performance.rows:
+        return None
+    features = bundle.params.features
+    sample = pq.read_table(bundle.path("sample.parquet"))
+    return drift_report(
+        measured.inputs, sample, features.names(), features.categorical, project.params.monitoring.drift, folder
+    )
+
+
+def _earlier(ledger: Ledger, champion: Promotion, as_of: datetime) -> list[Record]:
+    """The champion's records since its promotion that ended before `as_of`, oldest first."""
+    return [
+        Record.model_validate(window.record)
+        for window in ledger.windows(champion.name, champion.build)
+        if champion.as_of < window.end < as_of
+    ]
+
+
+def _asked(request: str | None, new: bool) -> str:
+    if new:
+        return f"Retrain requested: {request}"
+    return f"No new request: {request} about this champion is open" if request else "Its request was answered before"
+
+
+def _no_champion(ledger: Ledger, project: Project, as_of: datetime) -> MonitorResult:
+    return MonitorResult(
+        as_of=format_time(as_of),
+        state="no champion",
+        text=f"no champion at {format_time(as_of)}: nothing to monitor",
+        build=None,
+        version=None,
+        record=None,
+        rules=[],
+        alarms=[],
+        request=None,
+        new_request=False,
+        open_requests=[request.id for request in ledger.open_requests(project.name)],
+        summary=None,
+        drift_report=None,
+    )
