@@ -6,15 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from evergreen.clock import naive
-from evergreen.features.engine import connect
-from evergreen.features.table import feature_table
-from evergreen.lake.known import known_rows
 from evergreen.lake.predictions import read_predictions
+from evergreen.monitoring.labelled import labelled_rows
 from evergreen.monitoring.performance import performance
 from evergreen.monitoring.records import Performance
-from evergreen.monitoring.served import feature_tables
-from evergreen.params.features import Features
 from evergreen.project import Project
 
 if TYPE_CHECKING:
@@ -25,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TICK = timedelta(microseconds=1)  # the resolution of moments in tables
-LABELS = (0.0, 1.0)
 
 
 class Measured(NamedTuple):
@@ -42,12 +36,13 @@ class Measured(NamedTuple):
 
 
 def measure(served: Project, build: str, start: datetime, end: datetime) -> Measured:
-    """Join what became known in (start, end] with the predictions of `build` and of those before it.
+    """Join the labels that became known in (start, end] with the predictions of `build` and of those before it.
 
-    `served` has the champion's label (see `as_served`). Labels are those known by `end`.
+    `served` has the champion's label (see `as_served`). A label is the one known at `end`; one that was known at
+    `start` and corrected since was judged in its own window, and is left out.
     """
-    rows = moments(served, end)
-    due = _frame(rows.filter(rows["_label"].isin(LABELS), rows["_label_known_at"].between(*_within(start, end))))
+    rows = labelled_rows(served, start, end)
+    due = _frame(rows.filter(rows["_due"]))
     if due.empty:
         return Measured(performance(*_sides(due.assign(p=0.0))), None, None, 0, 0, 0, {}, _no_inputs())
     said = _predictions(served, build, _utc(due["_time"].min()), _utc(due["_time"].max()))
@@ -61,20 +56,10 @@ def measure(served: Project, build: str, start: datetime, end: datetime) -> Meas
         last_day=days[-1] if days else None,
         complete_days=sum(_whole(day, start, end, served.params.zone) for day in days),
         unpredicted=int(judged["build"].isna().sum()),
-        unlabelled=_unlabelled(said[said["build"] == build], rows, own, end),
+        unlabelled=_unlabelled(said[said["build"] == build], rows, own),
         predecessors={str(name): performance(*_sides(group)) for name, group in others.groupby("build")},
         inputs=_inputs(served, build, own),
     )
-
-
-def moments(served: Project, as_of: datetime) -> ir.Table:
-    """Every row to predict, with `_key`, `_time`, and the label that is known by `as_of`.
-
-    It is the feature table without its features, so that rows, moments and labels are those of training.
-    """
-    bare = served.params.model_copy(update={"features": Features(row={"_none": "1"})})
-    tables = known_rows(connect(), served, as_of, feature_tables(bare))
-    return feature_table(tables, bare).select("_key", "_time", "_label", "_label_known_at")
 
 
 def _predictions(served: Project, build: str, first: datetime, last: datetime) -> pd.DataFrame:
@@ -88,13 +73,13 @@ def _predictions(served: Project, build: str, first: datetime, last: datetime) -
     )
 
 
-def _unlabelled(said: pd.DataFrame, rows: ir.Table, judged: pd.DataFrame, end: datetime) -> int:
+def _unlabelled(said: pd.DataFrame, rows: ir.Table, judged: pd.DataFrame) -> int:
     """The predictions made between the judged ones whose label is not known: cancelled, lost or late."""
     if judged.empty:
         return 0
     between = said[said["_made"].between(judged["_made"].min(), judged["_made"].max())]
-    known = rows.filter(rows["_label"].isin(LABELS), rows["_label_known_at"] <= naive(end))
-    return int((~between["_key"].isin(_frame(known.select("_key"))["_key"])).sum())
+    near = rows.filter(rows["_time"] >= judged["_time"].min().to_pydatetime()).select("_key")
+    return int((~between["_key"].isin(_frame(near)["_key"])).sum())
 
 
 def _inputs(served: Project, build: str, own: pd.DataFrame) -> pa.Table:
@@ -129,11 +114,6 @@ def _days(known: pd.Series[pd.Timestamp], zone: ZoneInfo) -> list[date]:
 def _whole(day: date, start: datetime, end: datetime, zone: ZoneInfo) -> bool:
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
     return midnight >= start and midnight + timedelta(days=1) <= end
-
-
-def _within(start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """(start, end] as a closed span of naive UTC."""
-    return naive(start) + _TICK, naive(end)
 
 
 def _utc(moment: datetime) -> datetime:
