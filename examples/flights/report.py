@@ -1,0 +1,118 @@
+"""What the replay prints at its end: what happened week by week, whether a row was lost, and where to look."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from feed import TABLES, shipped_counts
+from rich.console import Console
+from rich.table import Table
+
+from evergreen.lake.predictions import read_predictions
+from evergreen.ledger import Ledger
+from evergreen.local.stack import Stack
+from evergreen.monitoring.labelled import moments
+from evergreen.monitoring.performance import performance
+from evergreen.monitoring.records import Performance, Record
+from evergreen.project import Project
+from evergreen.quality.records import read_validations
+
+
+class Rows(NamedTuple):
+    """Rows in the lake, over all tables."""
+
+    clean: int
+    quarantined: int
+
+
+class Week(NamedTuple):
+    """A replayed week and the rows that it brought."""
+
+    end: datetime
+    clean: int
+    quarantined: int
+
+
+def lake_rows(project: Project) -> Rows:
+    """Count the rows of every table by what their validation records say."""
+    records = [record for table in TABLES for record in read_validations(project.lake, table).values()]
+    quarantined = sum(record.quarantined for record in records)
+    return Rows(sum(record.rows for record in records) - quarantined, quarantined)
+
+
+def pooled(project: Project, until: datetime) -> Performance:
+    """Every prediction as it was served, against its label where that is known by `until`."""
+    labels = moments(project, until).select("_key", "_label").to_pandas().dropna()
+    said = read_predictions(project.lake, columns=["_key", "_scored_as_of", "p"]).to_pandas()
+    said = said.sort_values("_scored_as_of").drop_duplicates("_key", keep="first")
+    judged = labels.merge(said, on="_key")
+    return performance(judged["_label"].to_numpy(), judged["p"].to_numpy())
+
+
+def print_report(
+    console: Console, project: Project, weeks: list[Week], seconds: dict[str, float], total: float, running: Stack
+) -> None:
+    """The tables and lines that end the demo."""
+    ledger, end = Ledger.open(project.home), weeks[-1].end
+    console.print(_weeks_table(project, ledger, weeks))
+    console.print(_counts_table(project, end))
+    console.print("Decisions")
+    for decision in reversed(ledger.decisions(project.name)):
+        console.print(f"  {decision.as_of:%d %b}  {decision.verdict:<12}  {decision.reason}", highlight=False)
+    live = pooled(project, end)
+    console.print(f"\n{live.rows} served predictions: ROC AUC {live.roc_auc:.3f}, log-loss {live.log_loss:.3f}")
+    phases = ", ".join(f"{name} {spent:.0f} s" for name, spent in seconds.items())
+    console.print(f"Took {total:.0f} s: {phases}\n", highlight=False)
+    console.print(f"Airflow  {running.airflow_url}   user {running.user}, password {running.password}", highlight=False)
+    console.print(f"MLflow   {running.mlflow_url}", highlight=False)
+    console.print("Next     .venv/bin/evergreen status | .venv/bin/evergreen decisions list | make down")
+
+
+def _weeks_table(project: Project, ledger: Ledger, weeks: list[Week]) -> Table:
+    table = Table(title="The replayed weeks")
+    headings = ("week to", "rows in", "quarantined", "late rate", "mean p", "log-loss", "AUC", "alarms")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("week to", "alarms") else "right")
+    for week in weeks:
+        champion = ledger.champion(project.name, at=week.end)
+        found = [
+            window for window in ledger.windows(project.name, champion.build if champion else "")
+            if window.end == week.end
+        ]  # fmt: skip
+        cells = _judged(Record.model_validate(found[0].record)) if found else ["-"] * 5
+        table.add_row(f"{week.end:%d %b}", f"{week.clean:,}", f"{week.quarantined:,}", *cells)
+    return table
+
+
+def _judged(record: Record) -> list[str]:
+    numbers = (record.rate, record.mean_p, record.log_loss, record.roc_auc)
+    shown = ["-" if number is None else f"{number:.3f}" for number in numbers]
+    return [*shown, ", ".join(record.alarms) or ("" if record.mature else "immature")]
+
+
+def _counts_table(project: Project, until: datetime) -> Table:
+    table = Table(title="Rows against the shipped data")
+    for heading in ("table", "shipped", "clean", "quarantined", "lost", "doubled"):
+        table.add_column(heading, justify="left" if heading == "table" else "right")
+    for name, shipped in shipped_counts(until).items():
+        records = read_validations(project.lake, name).values()
+        clean, clean_keys = _keys(project, name, [record.clean for record in records])
+        held, held_keys = _keys(project, name, [record.quarantine for record in records])
+        keys = len(clean_keys | held_keys)
+        cells = (shipped, clean, held, shipped - keys, clean + held - keys)
+        table.add_row(name, *(f"{cell:,}" for cell in cells))
+    return table
+
+
+def _keys(project: Project, table: str, files: list[str | None]) -> tuple[int, set[tuple[object, ...]]]:
+    """The rows in these files of the lake, and their distinct keys."""
+    import pyarrow.parquet as pq
+
+    key = list(project.params.tables[table].key)
+    rows, keys = 0, set()
+    for file in filter(None, files):
+        columns = pq.read_table(project.lake / file, columns=key)
+        rows += columns.num_rows
+        keys |= set(zip(*(columns[name].to_pylist() for name in key), strict=True))
+    return rows, keys

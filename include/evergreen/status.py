@@ -1,0 +1,135 @@
+"""`evergreen status`: data, champion, decisions, open requests and servers, in one answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen import clock
+from evergreen.ledger import Decision, Ledger, Promotion
+from evergreen.project import Project
+from evergreen.quality.records import read_validations
+
+
+class TableStatus(BaseModel):
+    """How fresh a table is at `as_of`, and how many of its rows count."""
+
+    model_config = ConfigDict(frozen=True)
+
+    newest: str | None  # when its newest row became known
+    late: str | None  # how late, where it is later than `freshness` allows
+    rows: int
+    quarantined: int
+    critical: list[str]  # files that count for nothing until they are mended
+
+
+class Status(BaseModel):
+    """Everything a person asks first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    as_of: str
+    replaying: bool
+    tables: dict[str, TableStatus]
+    champion: dict[str, Any] | None
+    decisions: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
+    servers: dict[str, str]
+    urls: dict[str, str]
+
+
+def read_status(project: Project) -> Status:
+    """Ask the lake, the ledger and the servers; needs none of the servers to be up."""
+    from evergreen.local import stack
+
+    as_of, ledger = clock.now(project.home), Ledger.open(project.home)
+    champion = ledger.champion(project.name)
+    servers = stack.status(project)
+    return Status(
+        name=project.name,
+        as_of=clock.format_time(as_of),
+        replaying=clock.replay_time(project.home) is not None,
+        tables=_tables(project, as_of),
+        champion=_champion(ledger, champion) if champion else None,
+        decisions=[_decision(decision) for decision in ledger.decisions(project.name, limit=5)],
+        requests=[
+            {"id": request.id, "as_of": clock.format_time(request.as_of), "reason": request.reason}
+            for request in ledger.open_requests(project.name)
+        ],
+        servers={server.name: server.state if server.healthy else f"{server.state}, not healthy" for server in servers},
+        urls={server.name: server.url for server in servers if server.url},
+    )
+
+
+def _tables(project: Project, as_of: datetime) -> dict[str, TableStatus]:
+    from evergreen.features.engine import connect
+    from evergreen.lake.known import known_rows
+    from evergreen.monitoring.freshness import late_tables, newest_known
+
+    declared = project.params.tables
+    records = {name: list(read_validations(project.lake, name).values()) for name in declared}
+    readable = [name for name in declared if any(record.clean for record in records[name])]
+    newest = dict.fromkeys(declared, None) | newest_known(
+        known_rows(connect(), project, as_of, readable, refuse=False), readable
+    )
+    late = late_tables(newest, declared, as_of)
+    return {
+        name: TableStatus(
+            newest=clock.format_time(moment.replace(tzinfo=UTC)) if (moment := newest[name]) else None,
+            late=late.get(name),
+            rows=sum(record.rows - record.quarantined for record in records[name] if record.clean),
+            quarantined=sum(record.quarantined for record in records[name]),
+            critical=[f"{record.raw}: {record.critical}" for record in records[name] if record.critical],
+        )
+        for name in declared
+    }
+
+
+def _champion(ledger: Ledger, champion: Promotion) -> dict[str, Any]:
+    decision = ledger.decision(champion.decision)
+    return {
+        "version": champion.version,
+        "build": champion.build,
+        "as_of": clock.format_time(champion.as_of),
+        "cutoff": clock.format_time(champion.cutoff),
+        "metrics": decision.inputs.get("metrics", {}).get("candidate", {}),
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "id": decision.id,
+        "as_of": clock.format_time(decision.as_of),
+        "verdict": decision.verdict,
+        "reason": decision.reason,
+    }
+
+
+def render_status(status: Status) -> str:
+    """The status as text for a terminal."""
+    lines = [f"{status.name} at {status.as_of}" + (" (replayed)" if status.replaying else ""), "", "Data"]
+    for name, table in status.tables.items():
+        note = f"  LATE: {table.late}" if table.late else ""
+        lines.append(
+            f"  {name:<16} newest {table.newest or 'none':<21} {table.rows:>9,} rows"
+            f" {table.quarantined:>6,} quarantined{note}"
+        )
+        lines += [f"    refused: {text}" for text in table.critical]
+    lines += ["", "Champion"]
+    if status.champion is None:
+        lines.append("  none yet: run the retrain DAG")
+    else:
+        metrics = ", ".join(f"{name} {value:.3f}" for name, value in status.champion["metrics"].items() if value)
+        version, build, since = (status.champion[key] for key in ("version", "build", "as_of"))
+        lines.append(f"  version {version}, build {build}, champion since {since}")
+        lines.append(f"  on its gate window: {metrics}")
+    lines += ["", "Decisions"]
+    lines += [f"  {one['as_of']}  {one['verdict']:<12} {one['reason']}" for one in status.decisions] or ["  none"]
+    lines += ["", "Open retrain requests"]
+    lines += [f"  {one['as_of']}  {one['reason']}" for one in status.requests] or ["  none"]
+    lines += ["", "Servers"]
+    lines += [f"  {name:<14} {state:<22} {status.urls.get(name, '')}" for name, state in status.servers.items()]
+    return "\n".join(lines)
