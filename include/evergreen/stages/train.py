@@ -1,0 +1,163 @@
+"""train: from a feature table to the model that serves, its twin that is judged, and the baseline beside it.
+
+A pure function of build/features.parquet and params: equal inputs give equal bytes. MLflow only watches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen import clock
+from evergreen.errors import EvergreenError
+from evergreen.files import write_atomic
+from evergreen.params import Params
+from evergreen.params.base import format_duration
+from evergreen.project import Project
+from evergreen.training.environment import environment
+from evergreen.training.fitting import Job, run
+from evergreen.training.frame import META, outcomes, read_frame, write_table
+from evergreen.training.metrics import binary_metrics, finite
+from evergreen.training.pipeline import Recipe
+from evergreen.training.record import TrainingRecord
+from evergreen.training.splits import Split, fold_of, sample, split
+from evergreen.training.threads import one_thread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class TrainResult(BaseModel):
+    """What was trained; hashes are SHA-256 of the pickles in build/."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    positives: int
+    twin_rows: int
+    window_rows: int
+    cutoff: str
+    judge_from: str
+    model_sha256: str
+    twin_sha256: str
+    baseline_sha256: str | None
+
+
+def train(project: Project) -> TrainResult:
+    """Write model.pkl, twin.pkl, baseline.pkl (empty without a baseline), reference, sample and training.json.
+
+    Raises EvergreenError where there are too few labels or only one outcome, and ParamsError for an option that the
+    estimator does not have.
+    """
+    with one_thread():
+        features = project.build / "features.parquet"
+        meta = read_frame(features, META)
+        parts = split(meta, project.params)
+        folds = fold_of(meta["_time"], project.params)[parts.model]
+        fitted = _fit_all(project, features, _jobs(project.params, meta, parts, folds), meta, parts)
+        hashes = {
+            name: _save(project.build / f"{name}.pkl", fitted.get(name)) for name in ("model", "twin", "baseline")
+        }
+        _write_reference(project.build / "reference.parquet", meta, parts, folds, fitted)
+        _write_sample(project, features, meta, parts)
+        record = _record(project.params, meta, parts, hashes)
+        record.write(project.build / "training.json")
+    return TrainResult(
+        **record.model_dump(include=set(TrainResult.model_fields) - {"cutoff", "judge_from"}),
+        cutoff=clock.format_time(record.cutoff),
+        judge_from=clock.format_time(record.judge_from),
+    )
+
+
+def _jobs(params: Params, meta: pd.DataFrame, parts: Split, folds: Any) -> list[Job]:
+    """The fits, longest first: the model, the out-of-fold ones, the twin and the baseline."""
+    import numpy as np
+
+    recipe, baseline = Recipe.candidate(params), Recipe.baseline(params)
+    labels = meta["_label"].to_numpy()
+    jobs = [Job("model", recipe, parts.model)]
+    for fold in np.unique(folds).tolist():
+        rest = parts.model[folds != fold]
+        if len(np.unique(labels[rest])) < 2:
+            block = format_duration(params.training.out_of_fold.block)
+            raise EvergreenError(
+                f"out-of-fold predictions need both outcomes outside of each fold, and the labelled rows fill too few "
+                f"blocks of {block}. Shorten training.out_of_fold.block in params.yaml, or wait for more labels"
+            )
+        jobs.append(Job(f"fold {fold}", recipe, rest, parts.model[folds == fold], keep=False))
+    jobs.append(Job("twin", recipe, parts.twin, parts.window))
+    if baseline:
+        jobs.append(Job("baseline", baseline, parts.twin, parts.window))
+    return jobs
+
+
+def _fit_all(project: Project, features: Path, jobs: list[Job], meta: pd.DataFrame, parts: Split) -> dict[str, Any]:
+    """Every job's outcome by name, shown in MLflow as they come where a DAG's run is watched there."""
+    from evergreen.registry.tracking import live
+
+    predicted = {job.name: job.predict for job in jobs}
+    labels = meta["_label"].to_numpy()
+    fitted = {}
+    with live(project) as watch:
+        watch.stage("train")
+        watch.metrics({"rows": len(parts.model), "twin_rows": len(parts.twin), "window_rows": len(parts.window)})
+        for result in run(features, jobs):
+            fitted[result.name] = result
+            if result.p is not None:
+                _show(watch, result.name, labels[predicted[result.name]], result.p)
+    return fitted
+
+
+def _show(watch: Any, name: str, y: Any, p: Any) -> None:
+    figures = finite(binary_metrics(y, p, 0.5))
+    kind, _, step = name.partition(" ")
+    shown = {f"{kind}_{key}": figures[key] for key in ("log_loss", "roc_auc") if figures[key] is not None}
+    watch.metrics(shown, step=int(step) if step else None)
+
+
+def _save(path: Path, fitted: Any) -> str | None:
+    """Write a model's pickle and return its hash; without a model an empty file, since DVC expects one."""
+    content = fitted.model if fitted else b""
+    write_atomic(path, content)
+    return hashlib.sha256(content).hexdigest() if fitted else None
+
+
+def _write_reference(path: Path, meta: pd.DataFrame, parts: Split, folds: Any, fitted: dict[str, Any]) -> None:
+    """Predictions of the model's rows, each by a fit that has not seen its block."""
+    import numpy as np
+    import pyarrow as pa
+
+    p = np.empty(len(parts.model), dtype="float64")
+    for fold in np.unique(folds).tolist():
+        p[folds == fold] = fitted[f"fold {fold}"].p
+    write_table(outcomes(meta.iloc[parts.model]).append_column("p", pa.array(p)), path)
+
+
+def _write_sample(project: Project, features: Path, meta: pd.DataFrame, parts: Split) -> None:
+    """At most 50,000 of the model's rows with their features: what drift is measured against."""
+    import pyarrow.parquet as pq
+
+    rows = sample(meta["_key"], parts.model)
+    names = ["_key", "_time", *project.params.features.names()]
+    write_table(pq.read_table(features, columns=names, use_threads=False).take(rows), project.build / "sample.parquet")
+
+
+def _record(params: Params, meta: pd.DataFrame, parts: Split, hashes: dict[str, Any]) -> TrainingRecord:
+    recipe = Recipe.candidate(params)
+    return TrainingRecord(
+        cutoff=parts.cutoff,
+        judge_from=parts.judge_from,
+        rows=len(parts.model),
+        positives=int(meta["_label"].to_numpy()[parts.model].sum()),
+        twin_rows=len(parts.twin),
+        window_rows=len(parts.window),
+        estimator=params.training.estimator,
+        baseline=params.training.baseline,
+        features=recipe.names,
+        categorical=recipe.categorical,
+        environment=environment(),
+        **{f"{name}_sha256": sha256 for name, sha256 in hashes.items()},
+    )

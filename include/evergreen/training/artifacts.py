@@ -1,0 +1,65 @@
+"""Models on disk: pickles, which are byte-stable, and which are only loaded when they are what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evergreen.errors import RegistryError
+from evergreen.files import write_atomic
+from evergreen.training.frame import inputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROTOCOL = 5
+
+
+def dump_model(model: Any) -> bytes:
+    """The model's pickle; equal for equal fits in the same environment."""
+    return pickle.dumps(model, protocol=PROTOCOL)
+
+
+def save_model(model: Any, path: Path) -> str:
+    """Write the model's pickle; return its hex SHA-256."""
+    content = dump_model(model)
+    write_atomic(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def load_model(path: Path, sha256: str) -> Any:
+    """Load a pickle whose hash is the recorded one; raise RegistryError, before anything runs, where it is not."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RegistryError(
+            f"the model {path} cannot be read: {error.strerror}; run `dvc pull` or `dvc repro`"
+        ) from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise RegistryError(
+            f"{path} is not the model that was recorded (SHA-256 {found[:12]}, recorded {sha256[:12]}); it was not "
+            "loaded. Restore it with `dvc checkout`, or build it again"
+        )
+    return pickle.loads(content)
+
+
+def predict(model: Any, frame: pd.DataFrame) -> Any:
+    """P(label = 1) of each row as float64, by a fitted Pipeline of ours.
+
+    `frame` has at least the model's features, of any numeric or text types; a category that the model has not seen
+    counts as missing. Raises EvergreenError for a missing column.
+    """
+    import numpy as np
+
+    from evergreen.training.threads import one_thread
+
+    used = {name: columns for name, _, columns in model.named_steps["preprocess"].transformers}
+    categorical = list(used.get("categorical", []))
+    rows = inputs(frame, [*used.get("numeric", []), *categorical], categorical)
+    if rows.empty:
+        return np.empty(0, dtype="float64")
+    with one_thread():
+        return np.ascontiguousarray(model.predict_proba(rows)[:, 1], dtype="float64")

@@ -1,0 +1,109 @@
+"""The fits of one training run, on one or two processes, with the same bytes either way.
+
+Every process reads the features from the build's own file, so what passes between them are row numbers, pickled
+models and predictions.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evergreen.training.artifacts import dump_model, predict
+from evergreen.training.frame import inputs, read_frame
+from evergreen.training.pipeline import Recipe, fit
+from evergreen.training.threads import one_thread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Below, starting a process costs more than it gains; above, two copies of the features cost too much memory.
+PARALLEL_ROWS = range(20_000, 2_000_000)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Fit `recipe` on the rows numbered `rows`; then predict those numbered `predict`, and keep the model or not."""
+
+    name: str
+    recipe: Recipe
+    rows: Any
+    predict: Any = None
+    keep: bool = True
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A job's outcome: the model's pickle where kept, and P(label = 1) of the rows to predict."""
+
+    name: str
+    model: bytes | None
+    p: Any
+
+
+def run(path: Path, jobs: Sequence[Job], processes: int | None = None) -> Iterator[Fitted]:
+    """Run `jobs` on the feature table at `path`, giving each as it is finished.
+
+    `processes` defaults to two where the machine has two and the table is neither small nor huge. Errors of a fit
+    are raised as they are, and the other jobs are dropped.
+    """
+    count = _processes(max(len(job.rows) for job in jobs)) if processes is None else processes
+    if count == 1:
+        table = _load(path, jobs[0].recipe.names, jobs[0].recipe.categorical)
+        yield from (_fit(job, *table) for job in jobs)
+        return
+    # Spawned, not forked: a fork of a process whose Arrow or OpenMP threads have run can hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
+        futures = [pool.submit(_fit_here, path, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _fit(job: Job, rows: pd.DataFrame, labels: Any) -> Fitted:
+    with one_thread():
+        model = fit(job.recipe, rows.iloc[job.rows], labels[job.rows])
+        p = None if job.predict is None else predict(model, rows.iloc[job.predict])
+    return Fitted(job.name, dump_model(model) if job.keep else None, p)
+
+
+def _fit_here(path: Path, job: Job) -> Fitted:
+    return _fit(job, *_load_once(path, job.recipe.names, job.recipe.categorical))
+
+
+def _load(path: Path, names: tuple[str, ...], categorical: tuple[str, ...]) -> tuple[pd.DataFrame, Any]:
+    frame = read_frame(path, [*names, "_label"])
+    return inputs(frame, names, categorical), frame["_label"].to_numpy(dtype="float64")
+
+
+# Only in a worker process, which lives for one run and one table.
+_load_once = lru_cache(maxsize=1)(_load)
+
+
+def _processes(rows: int) -> int:
+    daemon = multiprocessing.current_process().daemon  # may not have children
+    return 2 if rows in PARALLEL_ROWS and (os.cpu_count() or 1) > 1 and not daemon else 1
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent dies, even by SIGKILL: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,44 @@
+"""build/training.json: what a training run used and made."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen.errors import EvergreenError
+from evergreen.files import write_atomic
+
+
+class TrainingRecord(BaseModel):
+    """The facts of one training run; it holds no wall time and no path, so equal runs write equal bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cutoff: datetime
+    judge_from: datetime
+    rows: int
+    positives: int
+    twin_rows: int
+    window_rows: int
+    estimator: str
+    baseline: str | None
+    features: tuple[str, ...]
+    categorical: tuple[str, ...]
+    model_sha256: str
+    twin_sha256: str
+    baseline_sha256: str | None
+    environment: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingRecord:
+        """Read a training.json; raise EvergreenError where there is none."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise EvergreenError(f"{path} is missing; run `dvc repro`, or `evergreen train` first") from None
+
+    def write(self, path: Path) -> None:
+        """Write it atomically."""
+        write_atomic(path, self.model_dump_json(indent=2) + "\n")

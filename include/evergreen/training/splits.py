@@ -1,0 +1,108 @@
+"""Which rows train what: the cut-off, the gate window before it, and the out-of-fold blocks.
+
+All of it goes by `_label_known_at`, when a label became known, except the blocks, which go by `_time`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from evergreen import clock
+from evergreen.errors import EvergreenError
+from evergreen.params import Params
+from evergreen.params.base import format_duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAMPLE_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers into the feature table, ascending.
+
+    `model` rows train what serves, known up to `cutoff`; `twin` rows train what is judged, known up to `judge_from`;
+    `window` rows judge it, known after that.
+    """
+
+    cutoff: datetime
+    judge_from: datetime
+    model: Any
+    twin: Any
+    window: Any
+
+
+def split(meta: pd.DataFrame, params: Params) -> Split:
+    """Split a feature table by its `_label` and `_label_known_at` columns.
+
+    The cut-off is the first local midnight at or after the last label; the gate window is the span before it.
+    Raises EvergreenError where too few rows, or rows of one class only, are left to train the twin.
+    """
+    import numpy as np
+
+    known = meta["_label_known_at"]
+    labelled = (meta["_label"].notna() & known.notna()).to_numpy()
+    if not labelled.any():
+        raise EvergreenError(
+            f"no row has a known label yet; training needs {params.training.min_labels}. "
+            f"Ingest `{params.label_table}`, or wait until its outcomes are known"
+        )
+    last = known[labelled].max().to_pydatetime().replace(tzinfo=UTC)
+    cutoff = clock.ceil_day(last, params.zone)
+    judge_from = clock.back(cutoff, params.gate.window, params.zone)
+    before = labelled & (known <= clock.naive(judge_from)).to_numpy()
+    result = Split(
+        cutoff=cutoff,
+        judge_from=judge_from,
+        model=np.flatnonzero(labelled & _since(known, cutoff, params)),
+        twin=np.flatnonzero(before & _since(known, judge_from, params)),
+        window=np.flatnonzero(labelled & ~before),
+    )
+    _check(meta["_label"].to_numpy(), result, params)
+    return result
+
+
+def fold_of(times: pd.Series, params: Params) -> Any:
+    """The out-of-fold fold of each row: whole blocks of local time since 1970, dealt to the folds in turn."""
+    local = times.dt.tz_localize("UTC").dt.tz_convert(params.time_zone).dt.tz_localize(None)
+    seconds = local.astype("datetime64[s]").astype("int64").to_numpy()
+    options = params.training.out_of_fold
+    return seconds // int(options.block.total_seconds()) % options.folds
+
+
+def sample(keys: pd.Series, rows: Any, limit: int = SAMPLE_ROWS) -> Any:
+    """At most `limit` of `rows`, ascending: those whose keys hash lowest, so that a next build samples the same."""
+    import numpy as np
+    from pandas.util import hash_array
+
+    if len(rows) <= limit:
+        return rows
+    order = np.argsort(hash_array(keys.to_numpy(dtype=object)[rows]), kind="stable")
+    return np.sort(rows[order[:limit]])
+
+
+def _since(known: pd.Series, end: datetime, params: Params) -> Any:
+    window: timedelta | None = params.training.window
+    start = clock.back(end, window, params.zone) if window else datetime(1, 1, 2, tzinfo=UTC)
+    return (known > clock.naive(start)).to_numpy()
+
+
+def _check(labels: Any, split: Split, params: Params) -> None:
+    needed, found = params.training.min_labels, len(split.twin)
+    moment = clock.format_time(split.judge_from)
+    window = format_duration(params.gate.window)
+    if found < needed:
+        raise EvergreenError(
+            f"training needs {needed} labelled rows before the gate window; {found} are known at {moment}, which is "
+            f"{window} before the cut-off {clock.format_time(split.cutoff)}. Wait for more labels, or lower "
+            "training.min_labels or gate.window in params.yaml"
+        )
+    classes = sorted({bool(value) for value in labels[split.twin]})
+    if len(classes) < 2:
+        raise EvergreenError(
+            f"all {found} labels known at {moment} are {str(classes[0]).lower()}: a classifier needs both outcomes. "
+            "Check prediction.label.value in params.yaml, or wait until both have happened"
+        )

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SMALL
+
+from evergreen.errors import EvergreenError, ParamsError
+from evergreen.params.load import load_params_text
+from evergreen.params.training import Categorical, Preprocess
+from evergreen.training.pipeline import Recipe, fit
+
+
+def wide(levels: int, rows: int = 1200) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"team": [f"team {row % levels}" for row in range(rows)], "size": np.arange(rows, dtype="float64")}
+    )
+
+
+def recipe(estimator: str = "hist_gradient_boosting", **preprocess: Categorical) -> Recipe:
+    return Recipe(estimator, {"max_iter": 5}, Preprocess(**preprocess), ("team", "size"), ("team",), seed=0)
+
+
+def test_recipes_come_from_params() -> None:
+    params = load_params_text(SMALL)
+    candidate, baseline = Recipe.candidate(params), Recipe.baseline(params)
+    assert candidate.names == ("team", "size", "hour", "team_late_3d")
+    assert candidate.categorical == ("team",)
+    assert candidate.options == {"early_stopping": False, "max_iter": 20}
+    assert baseline is not None
+    assert (baseline.estimator, baseline.options, baseline.preprocess.numeric.impute) == ("logistic", {}, "median")
+    assert Recipe.baseline(load_params_text(SMALL.replace("min_labels: 50", "min_labels: 50, baseline: null"))) is None
+    with pytest.raises(ParamsError, match="no option `max_itre`"):
+        Recipe.candidate(load_params_text(SMALL.replace("max_iter", "max_itre")))
+
+
+def test_more_levels_than_the_estimator_takes_name_the_column() -> None:
+    labels = np.arange(1200) % 2.0
+    fit(recipe(), wide(255), labels)
+    with pytest.raises(EvergreenError, match=r"category `team` has 256 levels .* at most 255"):
+        fit(recipe(), wide(256), labels)
+    fit(recipe(categorical=Categorical(encode="ordinal")), wide(256), labels)
+
+
+def test_levels_are_learned_from_the_training_rows_alone() -> None:
+    rows = wide(5)
+    model = fit(recipe(), rows.iloc[:3], np.array([0.0, 1.0, 0.0]))
+    encoder = model.named_steps["preprocess"].named_transformers_["categorical"]
+    assert encoder.categories_[0].tolist() == ["team 0", "team 1", "team 2"]
+
+
+def test_features_without_any_value_are_an_error() -> None:
+    rows = wide(3).assign(size=np.nan, team=pd.Series([None] * 1200, dtype="str"))
+    with pytest.raises(EvergreenError, match="every feature is empty"):
+        fit(recipe(), rows, np.arange(1200) % 2.0)
