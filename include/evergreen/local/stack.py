@@ -1,0 +1,149 @@
+"""The servers of one laptop: up, down, status."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from evergreen.errors import ServerError
+from evergreen.files import write_atomic
+from evergreen.local import airflow, mlflow
+from evergreen.local.health import Waiting, client, healthy
+from evergreen.local.ports import DEFAULT, Ports, current_ports, recorded_ports, require_free, wanted_ports
+from evergreen.local.processes import end, marked
+from evergreen.local.program import Program
+from evergreen.local.settings import environment
+from evergreen.local.supervisor import Supervisor, connect, launch, program_log, shut_down
+from evergreen.locks import lock
+from evergreen.paths import Home
+from evergreen.project import Project
+
+START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: where it is and how to log in. `started` is False where it ran already."""
+
+    airflow_url: str
+    mlflow_url: str
+    user: str
+    password: str
+    started: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """One server. `state` is running, starting, restarting, failed or stopped; `healthy` is its own word for it."""
+
+    name: str
+    state: str
+    healthy: bool
+    pid: int | None
+    url: str | None
+    log: Path
+
+
+def up(project: Project, *, progress: Callable[[str], None] = print, timeout: float = START_SECONDS) -> Stack:
+    """Start the servers and return when all are healthy; servers that run are left alone.
+
+    Raises ServerError for a busy port, or naming the server that does not come up within `timeout` seconds, with the
+    end of its log.
+    """
+    home, began = project.home, time.monotonic()
+    with lock(home, "stack", timeout=timeout + 60):
+        supervisor = connect(home)
+        ports = _ports(home, running=supervisor is not None)
+        if supervisor is not None and _all_healthy(ports):
+            progress(f"the servers are up already: Airflow {ports.airflow_url}, MLflow {ports.mlflow_url}")
+            return _stack(home, ports, started=False, seconds=0)
+        since = datetime.now(UTC)
+        if supervisor is None:
+            supervisor = _launch(project, ports, progress)
+        for program in _programs(home, ports):
+            supervisor.start(program.name)
+        Waiting(home, ports, supervisor, since, progress).run(timeout)
+    return _stack(home, ports, started=True, seconds=time.monotonic() - began)
+
+
+def down(project: Project, *, progress: Callable[[str], None] = print) -> None:
+    """Stop the servers, and whatever of theirs was left over; return when all processes are gone."""
+    home = project.home
+    with lock(home, "stack", timeout=START_SECONDS + 60):
+        was_up = connect(home) is not None
+        left = shut_down(home)
+        (home.run / "stack.json").unlink(missing_ok=True)
+    if left:
+        progress(f"ended {left} processes that were left over")
+    progress("the servers are down" if was_up or left else "the servers were down already")
+
+
+def status(project: Project) -> list[ServerStatus]:
+    """What each server does right now."""
+    home, ports = project.home, current_ports(project.home)
+    supervisor = connect(home)
+    states = supervisor.states() if supervisor else {}
+    with client(timeout=2) as http:
+        well = healthy(http, ports) if supervisor else set()
+    urls = {"api-server": ports.airflow_url, "mlflow": ports.mlflow_url}
+    found = []
+    for name in (program.name for program in _programs(home, ports)):
+        info = states.get(name, {})
+        state = STATES.get(info.get("statename", "STOPPED"), "stopped")
+        found.append(
+            ServerStatus(name, state, name in well, info.get("pid") or None, urls.get(name), program_log(home, name))
+        )
+    return found
+
+
+STATES = {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "restarting", "FATAL": "failed"}
+
+
+def _programs(home: Home, ports: Ports) -> list[Program]:
+    return [*airflow.programs(), mlflow.program(home, ports)]
+
+
+def _ports(home: Home, running: bool) -> Ports:
+    """The ports to use: those of the running stack, which a new wish cannot move, else those wanted."""
+    wanted, recorded = wanted_ports(), recorded_ports(home)
+    if not running or recorded is None:
+        return wanted or Ports(DEFAULT)
+    if wanted is not None and wanted != recorded:
+        raise ServerError(
+            f"the servers run on port {recorded.base} and EVERGREEN_PORT asks for {wanted.base}: "
+            "stop them first (`evergreen down`), or leave the setting out"
+        )
+    return recorded
+
+
+def _launch(project: Project, ports: Ports, progress: Callable[[str], None]) -> Supervisor:
+    """supervisord with MLflow starting in it while Airflow's database is made ready."""
+    home = project.home
+    left = end(marked(str(home.root)), grace=5)
+    if left:
+        progress(f"ended {left} processes left over from a stack that was killed")
+    require_free(ports)
+    airflow.prepare(home)
+    mlflow.prepare(home)
+    environ = environment(project, ports)
+    supervisor = launch(home, _programs(home, ports), environ)
+    write_atomic(home.run / "stack.json", json.dumps({"port": ports.base}))
+    supervisor.start("mlflow")
+    began = time.monotonic()
+    if airflow.migrate(home, environ):
+        progress(f"Airflow's database is ready ({time.monotonic() - began:.0f} s)")
+    return supervisor
+
+
+def _all_healthy(ports: Ports) -> bool:
+    with client(timeout=3) as http:
+        return len(healthy(http, ports)) == 4
+
+
+def _stack(home: Home, ports: Ports, *, started: bool, seconds: float) -> Stack:
+    return Stack(ports.airflow_url, ports.mlflow_url, airflow.USER, airflow.password(home), started, seconds)
