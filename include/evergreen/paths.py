@@ -98,8 +98,12 @@ def build_tag(name: str, build: str) -> str:
 
 
 def build_id(as_of: datetime, base_commit: str) -> str:
-    """`20130401T0400-1a2b3c4`: the same moment and the same code are the same build."""
-    return f"{as_of.astimezone(UTC):%Y%m%dT%H%M}-{base_commit[:7]}"
+    """`20130401T0400-1a2b3c4`: the same moment and the same code are the same build.
+
+    Seconds are written where there are any: two runs by hand within a minute are two builds.
+    """
+    moment = as_of.astimezone(UTC)
+    return f"{moment:%Y%m%dT%H%M%S}".removesuffix("00") + f"-{base_commit[:7]}"
 
 
 def file_sha256(path: Path) -> str:
