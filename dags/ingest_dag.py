@@ -46,15 +46,17 @@ def validate(name: str, table: str, ingested: dict[str, Any]) -> dict[str, Any]:
     from evergreen.stages import validate as stage
 
     get_current_context()["table"] = table
-    link("validation_result", f"/evergreen/{name}_ingest/validation/{table}")
-    return stage.validate(project(name), table).model_dump(mode="json")
+    result = stage.validate(project(name), table)
+    link("validation_result", result.report and f"/evergreen/{name}_ingest/pages/{result.report}")
+    return result.model_dump(mode="json")
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)
 def publish(name: str) -> dict[str, int]:
     """Tell who waits for clean rows that there are some; skipped where there are none."""
     results = get_current_context()["ti"].xcom_pull(task_ids="table.validate") or []
-    rows = {result["table"]: result["rows"] for result in results if result and result["rows"]}
+    admitted = {result["table"]: result["admitted"] + result["readmitted"] for result in results if result}
+    rows = {table: count for table, count in admitted.items() if count}
     if not rows:
         raise AirflowSkipException("no new rows; nothing downstream needs to run")
     ring(assets.clean(name), as_of=as_of(name).isoformat(), rows=rows)

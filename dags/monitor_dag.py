@@ -33,15 +33,16 @@ def monitor(name: str) -> dict[str, Any]:
     from evergreen.stages import monitor as stage
 
     result = stage.monitor(project(name), as_of(name))
-    link("drift_report", result.drift_report and f"/evergreen/{name}_monitor/reports/{result.drift_report}")
-    link("monitor_summary", result.summary and f"/evergreen/{name}_monitor/reports/{result.summary}")
+    pages = f"/evergreen/{name}_monitor/pages/reports/{name}"
+    link("drift_report", result.drift_report and f"{pages}/{result.drift_report}")
+    link("monitor_summary", result.summary and f"{pages}/{result.summary}")
     return result.model_dump(mode="json")
 
 
 @task
 def request_retrain(name: str, monitored: dict[str, Any]) -> None:
     """Ring the retrain DAG's bell; skipped unless a rule alarmed."""
-    if not monitored["new_request"]:
+    if not monitored["alarms"] or not monitored["request"]:
         raise AirflowSkipException(monitored["text"])
     ring(assets.request(name), as_of=monitored["as_of"], request=monitored["request"])
 

@@ -33,32 +33,16 @@ app = FastAPI(title="Evergreen", docs_url=None, redoc_url=None, openapi_url=None
 may_see = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
 
 
-@app.get("/{dag_id}/reports/{path:path}", dependencies=[may_see])
-def report(dag_id: str, path: str) -> FileResponse:
-    """A report of the monitor: `path` is relative to the use case's reports folder."""
-    return _page(_home().reports(_name(dag_id, "monitor")), path)
+@app.get("/{dag_id}/pages/{path:path}", dependencies=[may_see])
+def page(dag_id: str, path: str) -> FileResponse:
+    """A page that the DAG's use case wrote: a report of the monitor, or what a validation found.
 
-
-@app.get("/{dag_id}/validation/{table}", dependencies=[may_see])
-def validation(dag_id: str, table: str) -> FileResponse:
-    """The newest validation result of a table, with its quarantined rows and their reasons."""
-    return _page(_home().lake(_name(dag_id, "ingest")) / "validation", f"{table}/reports/latest.html")
-
-
-def _home() -> Home:
-    return Home(Path(os.environ["EVERGREEN_HOME"]))
-
-
-def _name(dag_id: str, stage: str) -> str:
-    name, _, found = dag_id.rpartition("_")
-    if found != stage:
-        raise HTTPException(404, f"{dag_id} writes no such page")
-    return name
-
-
-def _page(folder: Path, path: str) -> FileResponse:
-    place = (folder / path).resolve()
-    if not place.is_relative_to(folder.resolve()) or place.suffix not in TYPES or not place.is_file():
+    `path` is relative to the state folder, and only these two folders of this use case are served.
+    """
+    home, name = Home(Path(os.environ["EVERGREEN_HOME"]).resolve()), dag_id.rpartition("_")[0]
+    place = (home.root / path).resolve()
+    allowed = (home.reports(name), home.lake(name) / "validation")
+    if place.suffix not in TYPES or not any(place.is_relative_to(folder) for folder in allowed) or not place.is_file():
         raise HTTPException(404, "no such page; the task may not have written it yet, or it was cleaned up")
     return FileResponse(place, media_type=TYPES[place.suffix], headers={"Content-Security-Policy": SANDBOX})
 
