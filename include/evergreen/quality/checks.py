@@ -1,0 +1,162 @@
+"""Validating a chunk of raw files: one suite for all of their rows, then a verdict, files and a record for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from evergreen.faults import point
+from evergreen.files import publish
+from evergreen.params.tables import Table
+from evergreen.quality.contract import REASON, ROW, Rule, rules_of
+from evergreen.quality.expressions import repeated, without_known_at
+from evergreen.quality.frame import SchemaBroken, read_raw, to_frame
+from evergreen.quality.judge import judge, mark_bad, reasons_of
+from evergreen.quality.plan import Target
+from evergreen.quality.records import Failure, FileValidation, write_record
+from evergreen.quality.suite import find_broken
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Checker:
+    """The contract of the table `name`, ready to be held against its raw files."""
+
+    lake: Path
+    name: str
+    table: Table
+    time_zone: str
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def of(cls, lake: Path, name: str, table: Table, time_zone: str) -> Checker:
+        """Raises ParamsError where the contract itself is wrong."""
+        return cls(lake, name, table, time_zone, tuple(rules_of(name, table, time_zone)))
+
+    def check(
+        self, chunk: Sequence[Target], records: dict[str, FileValidation], order: Sequence[str]
+    ) -> dict[str, Any]:
+        """Validate the files of a chunk, write their results and put them into `records`; the suite's result.
+
+        `order` is all raw paths of the table in manifest order, by which `unique` values find their first key.
+        Results are those of each file validated alone.
+        """
+        import pyarrow as pa
+
+        loaded: list[tuple[Target, pa.Table, list[Failure]]] = []
+        for target in chunk:
+            try:
+                loaded.append((target, *read_raw(self.lake, target.file, self.table)))
+            except SchemaBroken as broken:
+                self._keep(records, _unreadable(target, str(broken)))
+        if not loaded:
+            return {"rows": 0, "results": []}
+        together = pa.concat_tables([data for _, data, _ in loaded])
+        found, suite = self._row_rules(together)
+        start = 0
+        for target, data, absent in loaded:
+            end = start + data.num_rows
+            mine = {place: _between(numbers, start, end) for place, numbers in found.items()}
+            earlier = _earlier_clean(self.lake, records, order, target.file.path)
+            self._keep(records, self._finish(target, _numbered(data), mine, absent, earlier))
+            start = end
+        return suite
+
+    def _row_rules(self, data: pa.Table) -> tuple[dict[int, np.ndarray[Any, Any]], dict[str, Any]]:
+        """The rows of `data` that break each rule of a single row, by the rule's place; and the suite's result."""
+        import numpy as np
+
+        places = [place for place, rule in enumerate(self.rules) if rule.kind != "unique"]
+        if data.num_rows == 0:
+            return {place: np.empty(0, dtype=np.int64) for place in places}, {"rows": 0, "results": []}
+        rules = [self.rules[place] for place in places]
+        frame = to_frame(data, self.table, rules)
+        moment = "known_at"
+        while moment in frame:
+            moment = f"_{moment}"
+        missing = without_known_at(_numbered(data), self.name, self.table, self.time_zone)
+        known = np.zeros(data.num_rows)
+        known[missing] = np.nan
+        frame[moment] = known  # 0, or NaN where the expression has no value
+        broken, suite = find_broken(frame, rules, [rule.column or moment for rule in rules])
+        return dict(zip(places, broken, strict=True)), suite
+
+    def _finish(
+        self, target: Target, data: pa.Table, broken: dict[int, np.ndarray[Any, Any]], absent: list[Failure],
+        earlier: Sequence[Path],
+    ) -> FileValidation:  # fmt: skip
+        """Add what `unique` finds, judge the file and write its clean and quarantine files."""
+        for place, rule in enumerate(self.rules):
+            if rule.kind == "unique" and rule.column is not None:
+                admissible = ~mark_bad(data.num_rows, self.rules, broken)
+                broken[place] = repeated(data, rule.column, self.table.key, admissible, earlier)
+        verdict = judge(data, self.table, self.rules, broken)
+        clean = None if verdict.critical else self._write("clean", target, data, ~verdict.bad)
+        quarantine = None
+        if verdict.bad.any():
+            reasons = reasons_of(self.rules, broken, verdict.bad)
+            quarantine = self._write("quarantine", target, data, verdict.bad, reasons)
+        return FileValidation(
+            raw=target.file.path, contract=target.contract, clean=clean, quarantine=quarantine, rows=data.num_rows,
+            quarantined=int(verdict.bad.sum()), critical=verdict.critical, failures=(*absent, *verdict.failures),
+        )  # fmt: skip
+
+    def _write(
+        self, kind: str, target: Target, data: pa.Table, mask: np.ndarray[Any, Any], reasons: list[str] | None = None
+    ) -> str:
+        """Write the rows of `mask` as the file's clean or quarantine Parquet; its place in the lake."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from evergreen.lake.schema import ROW_GROUP, WRITER
+
+        rows = data.filter(pa.array(mask))
+        if reasons is not None:
+            rows = rows.append_column(REASON, pa.array(reasons, pa.string()))
+        place = f"{kind}/{self.name}/{PurePosixPath(target.file.path).stem}.{target.contract}.parquet"
+        path = self.lake / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.part")  # the table's lock is held: a killed run's is overwritten
+        pq.write_table(rows, temporary, row_group_size=ROW_GROUP, **WRITER)
+        publish(temporary, path)
+        point(f"validate.{kind}")
+        return place
+
+    def _keep(self, records: dict[str, FileValidation], record: FileValidation) -> None:
+        write_record(self.lake, self.name, record)
+        records[record.raw] = record
+        point("validate.record")
+
+
+def _numbered(data: pa.Table) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    return data.append_column(ROW, pa.array(np.arange(data.num_rows, dtype=np.int64)))
+
+
+def _between(numbers: np.ndarray[Any, Any], start: int, end: int) -> np.ndarray[Any, Any]:
+    low, high = numbers.searchsorted([start, end])
+    return numbers[low:high] - start
+
+
+def _earlier_clean(lake: Path, records: Mapping[str, FileValidation], order: Sequence[str], raw: str) -> list[Path]:
+    """The clean files that count for the raw files before `raw`."""
+    before = (records.get(path) for path in order[: order.index(raw)])
+    return [lake / record.clean for record in before if record is not None and record.clean is not None]
+
+
+def _unreadable(target: Target, reason: str) -> FileValidation:
+    """The record of a file whose schema is broken: none of its rows could be read as the table's."""
+    failure = Failure(
+        column=None, rule="schema", severity="critical", count=target.file.rows, share=1.0, expected=reason
+    )
+    return FileValidation(
+        raw=target.file.path, contract=target.contract, clean=None, quarantine=None, rows=target.file.rows,
+        quarantined=0, critical=reason, failures=(failure,),
+    )  # fmt: skip
