@@ -43,6 +43,7 @@ features:
   row: {team: team, size: size, hour: hour(local(due))}
   trailing: {team_late_3d: {table: outcomes, by: [team], mean: late > 10, over: 3 days}}
   categorical: [team]
+preprocess: {}
 training: {estimator: hist_gradient_boosting, options: {early_stopping: false, max_iter: 20}, min_labels: 50}
 gate: {window: 7 days, floor: {roc_auc: 0.5}, min_rows: 50, min_positives: 5, min_days: 3}
 monitoring: {min_rows: 50}
