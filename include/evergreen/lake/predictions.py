@@ -111,9 +111,10 @@ def add_predictions(lake: Path, as_of: datetime, tables: Iterable[pa.Table]) -> 
 
 def remove_orphans(lake: Path) -> list[str]:
     """Remove the files that no manifest names, left by killed runs; the caller holds the lock of scoring."""
-    known = {data.path for manifest in read_manifests(lake / FOLDER) for data in manifest.files}
-    present = (path for path in sorted((lake / FOLDER).iterdir()) if path.is_file()) if (lake / FOLDER).exists() else ()
-    orphans = [path for path in present if f"{FOLDER}/{path.name}" not in known]
+    folder = lake / FOLDER
+    known = {data.path for manifest in read_manifests(folder) for data in manifest.files}
+    present = [path for path in (*folder.glob("*"), *folder.glob("*/.manifest.*")) if path.is_file()]
+    orphans = sorted(path for path in present if path.relative_to(lake).as_posix() not in known)
     for path in orphans:
         path.unlink()
     return [path.name for path in orphans]

@@ -98,13 +98,15 @@ def _score_reign(project: Project, reign: Reign, as_of: datetime) -> tuple[pa.Ta
     done = read_predictions(project.lake, reign.after, reign.until, build=champion.build, columns=["_key"])
     already = pc.is_in(rows["_key"], value_set=done["_key"])
     new = rows.filter(pc.invert(already))
-    return _predictions(new, bundle, champion.version, as_of), rows.num_rows - new.num_rows
+    return _predictions(new, served.params.features.names(), bundle, champion.version, as_of), rows.num_rows - new.num_rows
 
 
-def _predictions(rows: pa.Table, bundle: Bundle, version: int | None, as_of: datetime) -> pa.Table:
+def _predictions(
+    rows: pa.Table, names: list[str], bundle: Bundle, version: int | None, as_of: datetime
+) -> pa.Table:
     import pyarrow as pa
 
-    inputs = rows.select(bundle.params.features.names()).combine_chunks()
+    inputs = rows.select(names).combine_chunks()
     chunks = inputs.to_struct_array()
     struct = chunks.combine_chunks() if isinstance(chunks, pa.ChunkedArray) else chunks
     count = rows.num_rows
