@@ -1,0 +1,102 @@
+"""retrain: is there anything to learn? The first step of a retrain run, which ends it in seconds where there is not.
+
+A skipped night leaves no record: the ledger holds what was decided on evidence, and the run's log says why it ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen import clock
+from evergreen.ledger import Decision, Ledger, Promotion
+from evergreen.project import Project
+
+log = logging.getLogger(__name__)
+
+
+class BeginResult(BaseModel):
+    """Whether to run, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: bool
+    reason: str
+    as_of: str
+    requests: list[str]  # open at `as_of`
+    label_cutoff: str | None  # when the newest label known at `as_of` became known
+
+
+def begin(project: Project, as_of: datetime, force: bool = False) -> BeginResult:
+    """Decide whether a retrain as of `as_of` is worth its while.
+
+    It is where labels are known that the last judged build did not have, and where a request is open or the last
+    promotion is `gate.every` ago; `force` asks for labels alone. A request that an earlier decision already covers (the
+    run ended between the two) is answered by it here.
+    """
+    from evergreen.features.labels import label_cutoff
+
+    ledger = Ledger.open(project.home)
+    judged = _last_judged(ledger, project.name)
+    if judged is not None:
+        covered = [request.id for request in ledger.open_requests(project.name, judged.as_of)]
+        ledger.answer_requests(project.name, covered, judged.id)
+    requests = [request.id for request in ledger.open_requests(project.name, as_of)]
+    known = label_cutoff(project, as_of)
+    run, reason = _decide(project, as_of, known, judged, ledger.champion(project.name), requests, force)
+    log.info(reason)
+    return BeginResult(
+        run=run,
+        reason=reason,
+        as_of=clock.format_time(as_of),
+        requests=requests,
+        label_cutoff=known and clock.format_time(known),
+    )
+
+
+def _decide(
+    project: Project,
+    as_of: datetime,
+    known: datetime | None,
+    judged: Decision | None,
+    champion: Promotion | None,
+    requests: list[str],
+    force: bool,
+) -> tuple[bool, str]:
+    moment = clock.format_time(as_of)
+    if known is None:
+        table = project.params.label_table
+        return False, f"no label is known at {moment}: ingest `{table}` and look at what validate quarantined of it"
+    if force:
+        return True, "asked for with `force`"
+    if judged is not None and (nothing_new := _nothing_new(project, known, judged)):
+        left_open = f"; open until there are: {', '.join(requests)}" if requests else ""
+        return False, nothing_new + left_open
+    if requests:
+        return True, f"requested: {', '.join(requests)}"
+    if champion is None:
+        return True, "there is no champion yet"
+    zone, every = project.params.zone, project.params.gate.every
+    if clock.back(as_of, every, zone) < champion.as_of:
+        due = clock.format_time(clock.back(champion.as_of, -every, zone))
+        since = clock.format_time(champion.as_of)
+        return False, f"{champion.build} was promoted as of {since}; the next retrain without a request is due at {due}"
+    return True, f"labels are known up to {clock.format_time(known)}"
+
+
+def _nothing_new(project: Project, known: datetime, judged: Decision) -> str | None:
+    """Why the last judged build cannot be bettered: it was judged on every day of labels that is known by now."""
+    cutoff = clock.parse_time(judged.inputs["candidate"]["cutoff"])
+    if clock.ceil_day(known, project.params.zone) > cutoff:
+        return None
+    return (
+        f"labels are known up to {clock.format_time(known)}, and {judged.build} was judged on those up to "
+        f"{clock.format_time(cutoff)} already ({judged.verdict}): nothing new to learn from"
+    )
+
+
+def _last_judged(ledger: Ledger, name: str) -> Decision | None:
+    """By `as_of`: a backfill that was judged later does not hide what newer labels were judged."""
+    return max(ledger.decisions(name, kind="gate"), key=lambda decision: decision.as_of, default=None)

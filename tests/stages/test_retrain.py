@@ -1,0 +1,121 @@
+"""`begin`: a retrain runs where there is something to learn, and says why where there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from evergreen import clock
+from evergreen.ledger import Decision, Ledger, Promotion, Request
+from evergreen.project import Project
+from evergreen.stages.retrain import BeginResult, begin
+
+AS_OF = datetime(2013, 4, 1, 7, tzinfo=UTC)  # 03:00 in New York
+DAY = timedelta(days=1)
+
+
+class Loop:
+    """A project whose labels are known up to two hours before `as_of`, night after night."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.ledger = project, Ledger.open(project.home)
+        self.known: datetime | None = AS_OF - timedelta(hours=2)
+
+    def judge(self, build: str, as_of: datetime, verdict: str = "promote") -> Decision:
+        cutoff = clock.ceil_day(as_of - timedelta(hours=2), self.project.params.zone)
+        return self.ledger.record_decision(
+            Decision(
+                id=f"gate-small-{build}", name="small", kind="gate", build=build, as_of=as_of, verdict=verdict,
+                reason="", inputs={"candidate": {"cutoff": clock.format_time(cutoff)}}, actor="test",
+            )
+        )  # fmt: skip
+
+    def promote(self, build: str, as_of: datetime) -> None:
+        decision = self.judge(build, as_of)
+        self.ledger.record_promotion(
+            Promotion(
+                name="small", build=build, version=None, bundle="", cutoff=as_of, as_of=as_of, decision=decision.id,
+                previous_build=None,
+            )
+        )  # fmt: skip
+
+    def ask(self, id_: str, as_of: datetime) -> None:
+        self.ledger.raise_request(
+            Request(id=id_, name="small", as_of=as_of, raised_by="monitor", reason="bias", build="b1")
+        )
+
+    def begin(self, as_of: datetime, known: datetime | None = None, force: bool = False) -> BeginResult:
+        self.known = known or as_of - timedelta(hours=2)
+        return begin(self.project, as_of, force)
+
+
+@pytest.fixture
+def loop(make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> Loop:
+    made = Loop(make_project())
+    monkeypatch.setattr("evergreen.features.labels.label_cutoff", lambda *_: made.known)
+    return made
+
+
+def test_a_first_model_is_wanted_as_soon_as_labels_are_known(loop: Loop) -> None:
+    assert loop.begin(AS_OF).reason == "there is no champion yet"
+    loop.known = None
+    result = begin(loop.project, AS_OF, force=True)
+    assert (result.run, result.label_cutoff) == (False, None)
+    assert "no label is known at 2013-04-01T07:00:00Z: ingest `outcomes`" in result.reason
+
+
+def test_nothing_new_ends_the_run_and_says_so_even_where_asked(loop: Loop) -> None:
+    loop.judge("b1", AS_OF, "reject")
+    again = loop.begin(AS_OF + timedelta(hours=1), known=AS_OF - timedelta(hours=1))
+    assert not again.run
+    assert "labels are known up to 2013-04-01T06:00:00Z, and b1 was judged" in again.reason
+    loop.ask("r1", AS_OF + timedelta(minutes=30))
+    asked = loop.begin(AS_OF + timedelta(hours=1), known=AS_OF - timedelta(hours=1))
+    assert (asked.run, asked.requests) == (False, ["r1"])
+    assert "open until there are: r1" in asked.reason
+    assert loop.begin(AS_OF + timedelta(hours=1), known=AS_OF - timedelta(hours=1), force=True).run
+    tomorrow = loop.begin(AS_OF + DAY)
+    assert (tomorrow.run, tomorrow.reason) == (True, "requested: r1")
+
+
+def test_a_new_day_of_labels_is_worth_a_run(loop: Loop) -> None:
+    loop.promote("b1", AS_OF - 8 * DAY)
+    loop.judge("b2", AS_OF - DAY, "reject")
+    result = loop.begin(AS_OF)
+    assert (result.run, result.reason) == (True, "labels are known up to 2013-04-01T05:00:00Z")
+    assert not loop.begin(AS_OF, known=AS_OF - DAY).run
+
+
+def test_after_a_promotion_only_a_request_is_worth_a_run(loop: Loop) -> None:
+    loop.promote("b1", AS_OF)
+    soon = loop.begin(AS_OF + 6 * DAY)
+    assert not soon.run
+    assert soon.reason == (
+        "b1 was promoted as of 2013-04-01T07:00:00Z; the next retrain without a request is due at 2013-04-08T07:00:00Z"
+    )
+    assert loop.begin(AS_OF + 7 * DAY).run
+    loop.ask("r1", AS_OF + 2 * DAY)
+    assert loop.begin(AS_OF + 6 * DAY).reason == "requested: r1"
+
+
+def test_a_request_from_later_than_as_of_is_not_seen(loop: Loop) -> None:
+    loop.promote("b1", AS_OF)
+    loop.ask("r1", AS_OF + 3 * DAY)
+    assert loop.begin(AS_OF + 2 * DAY).requests == []
+
+
+def test_a_request_that_a_judged_build_covers_is_answered(loop: Loop) -> None:
+    loop.ask("r1", AS_OF - DAY)
+    loop.judge("b1", AS_OF, "inconclusive")
+    assert loop.begin(AS_OF + DAY).requests == []
+    assert [request.answered_by for request in loop.ledger.requests("small")] == ["gate-small-b1"]
+
+
+def test_a_backfill_does_not_hide_what_newer_labels_were_judged(loop: Loop) -> None:
+    loop.judge("newer", AS_OF, "reject")
+    loop.judge("older", AS_OF - 10 * DAY, "reject")
+    result = loop.begin(AS_OF, known=AS_OF - DAY)
+    assert not result.run
+    assert "newer was judged" in result.reason
