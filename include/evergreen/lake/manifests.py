@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from evergreen import faults
 from evergreen.errors import LakeError
 from evergreen.files import sync_folder
 
@@ -72,6 +73,7 @@ def commit(
             stream.write(manifest.model_dump_json(indent=1))
             stream.flush()
             os.fsync(stream.fileno())
+        faults.point("manifest.written")
         os.link(temporary, ledger / f"{seq:08d}.json")
     except FileExistsError:
         raise Conflict(f"{folder}: manifest {seq} was committed by another run meanwhile") from None

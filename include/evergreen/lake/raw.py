@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen import faults
+from evergreen.errors import LakeError
 from evergreen.files import publish
 from evergreen.lake.manifests import DataFile, Manifest
 from evergreen.lake.schema import FILE_ROWS, ROW_GROUP, WRITER
@@ -71,13 +72,18 @@ class RawWriter:
         return self.rows
 
     def place(self, origin: str, sha256: str) -> list[DataFile]:
-        """Name the files after the origin's content and make them durable; one file at least, be it empty."""
+        """Name the files after the origin's content and make them durable; one file at least, be it empty.
+
+        Raises LakeError rather than replace a file.
+        """
         if not self._parts:
             self._append(self._schema.empty_table())
             self._close()
         files = []
         for number, (temporary, rows) in enumerate(self._parts):
             path = self._folder / f"{sha256[:16]}-{number:05d}.parquet"
+            if path.exists():  # orphans are gone by now: this one belongs to a committed delivery
+                raise LakeError(f"{path} is there already, for another origin than {origin}; raw files never change")
             publish(temporary, path)
             faults.point("ingest.placed")
             files.append(

@@ -93,17 +93,16 @@ class CsvFile:
 
     def _rows(self, stream: BinaryIO) -> Iterator[pa.RecordBatch]:
         raw, rows = checks.Tap(stream, self._take), 0
-        lines = checks.LineCount()
-        for batch in self._parsed(checks.Tap(self._unpacked(raw), lines.add)):
+        counts = checks.Counts()
+        for batch in self._parsed(checks.Tap(self._unpacked(raw), counts.add)):
             yield checks.convert(batch, self.schema, rows)
             rows += batch.num_rows
         while raw.read(BLOCK):  # what may follow a compressed stream belongs to the content too
             pass
-        if lines.total != rows + 1:
-            # Some value holds a line end, or there are blank lines, or a quote was never closed.
+        if not counts.plain(rows):
             stream.seek(0)
             checks.check_quotes(self._unpacked(stream), self.options.delimiter, rows, BLOCK)
-        if not lines.ended:
+        if not counts.ended:
             log.warning(
                 "%s: its last line has no line end; if the file was cut short, the last value is too", self.origin
             )

@@ -38,20 +38,21 @@ class Tap:
         """Who opened the stream closes it."""
 
 
-class LineCount:
-    """Lines in a stream of blocks; the last one counts with or without its line end."""
+class Counts:
+    """Lines and quotes in a stream of blocks; the last line counts with or without its line end."""
 
     def __init__(self) -> None:
-        self._ends, self.ended = 0, True
+        self._ends, self.quotes, self.ended = 0, 0, True
 
     def add(self, data: bytes) -> None:
         if data:
             self._ends += data.count(b"\n")
+            self.quotes += data.count(b'"')
             self.ended = data.endswith((b"\n", b"\r"))
 
-    @property
-    def total(self) -> int:
-        return self._ends + (not self.ended)
+    def plain(self, rows: int) -> bool:
+        """Whether every line but the header is a row and every quote has its partner: no value can run on."""
+        return self._ends + (not self.ended) == rows + 1 and self.quotes % 2 == 0
 
 
 def read_header(stream: Any, delimiter: str) -> list[str]:

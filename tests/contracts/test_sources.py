@@ -1,0 +1,204 @@
+"""What every source of the catalog must do. A new source needs a harness here, and the suite runs on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pytest
+
+from evergreen.errors import ParamsError, SourceError
+from evergreen.lake.manifests import read_manifests
+from evergreen.lake.raw import raw_folder
+from evergreen.project import Project
+from evergreen.sources.base import Receipt, Request, Source
+from evergreen.sources.catalog import SOURCES, open_source
+from evergreen.stages.ingest import DeliveriesRefused, ingest
+
+AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
+SCHEMA = pa.schema([("id", pa.int64()), ("due", pa.timestamp("us")), ("team", pa.string()), ("size", pa.float64())])
+
+
+class Harness(Protocol):
+    """A real source under the test's control."""
+
+    def __init__(self, root: Path) -> None: ...
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `source` in params.yaml would say, with `kind`."""
+        ...
+
+    def put(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Make a delivery of these rows appear in the source."""
+        ...
+
+    def offer_again(self, name: str) -> None:
+        """Make the source show the delivery `name` once more, as the world does: a copy, a redelivery."""
+        ...
+
+    def put_broken(self, name: str) -> None:
+        """Make a delivery appear that turns out to be bad only at its end."""
+        ...
+
+
+class CsvHarness:
+    """Files in a folder."""
+
+    options = {"kind": "csv", "path": "drops/*.csv"}
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "drops"
+        self.folder.mkdir()
+
+    def put(self, name: str, rows: list[dict[str, Any]]) -> None:
+        lines = [f"{row['id']},{row['due'].isoformat()}Z,{row['team']},{row['size']}\n" for row in rows]
+        (self.folder / f"{name}.csv").write_text("id,due,team,size\n" + "".join(lines))
+
+    def offer_again(self, name: str) -> None:
+        (self.folder / f"{name}-copy.csv").write_bytes((self.folder / f"{name}.csv").read_bytes())
+
+    def put_broken(self, name: str) -> None:
+        self.put(name, make_rows(50_000, 200_000))
+        with (self.folder / f"{name}.csv").open("a") as stream:
+            stream.write("9,2013-01-0")
+
+
+HARNESSES: dict[str, type[Harness]] = {"csv": CsvHarness}
+
+
+def make_rows(first: int, count: int) -> list[dict[str, Any]]:
+    return [
+        {"id": n, "due": datetime(2013, 1, 1 + n % 28, n % 24), "team": ("red", "green")[n % 2], "size": n / 2}
+        for n in range(first, first + count)
+    ]
+
+
+def test_every_source_has_a_harness() -> None:
+    assert set(HARNESSES) == set(SOURCES), "add a Harness for the new source, so that this suite runs on it"
+
+
+@pytest.fixture(params=SOURCES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def project(kind: str, make_project: Callable[..., Project], tmp_path: Path) -> Project:
+    text = f"""
+name: small
+tables:
+  jobs:
+    source: {json.dumps(HARNESSES[kind].options)}
+    key: [id]
+    known_at: due
+    columns: {{id: {{type: int64}}, due: {{type: timestamp}}, team: {{type: category}}, size: {{type: float64}}}}
+prediction: {{rows: jobs, at: due, label: {{value: size > 10, known_at: due}}}}
+features: {{row: {{size: size}}}}
+training: {{estimator: hist_gradient_boosting}}
+"""
+    return make_project(text)
+
+
+@pytest.fixture
+def harness(kind: str, project: Project) -> Harness:
+    return HARNESSES[kind](project.root)
+
+
+def source_of(project: Project) -> Source:
+    return open_source("jobs", project.params.tables["jobs"].source)
+
+
+def read(project: Project, request: Request) -> list[tuple[list[dict[str, Any]], Receipt]]:
+    read = []
+    for delivery in source_of(project).deliveries(request):
+        batches = list(delivery.batches())
+        assert all(batch.schema == SCHEMA for batch in batches)
+        read.append((pa.Table.from_batches(batches, SCHEMA).to_pylist(), delivery.receipt()))
+    return read
+
+
+def request_for(project: Project, **read: Any) -> Request:
+    return Request(root=project.root, table="jobs", schema=SCHEMA, as_of=AS_OF, **read)
+
+
+def raw_ids(project: Project) -> list[int]:
+    import pyarrow.parquet as pq
+
+    files = [file for manifest in read_manifests(raw_folder(project.lake, "jobs")) for file in manifest.files]
+    return [id for file in files for id in pq.read_table(project.lake / file.path)["id"].to_pylist()]
+
+
+def test_delivers_every_row_typed_and_in_a_stable_order(project: Project, harness: Harness) -> None:
+    harness.put("b", make_rows(10, 5))
+    harness.put("a", make_rows(0, 10))
+    first, again = (read(project, request_for(project)) for _ in range(2))
+    assert first == again
+    assert sorted((row for rows, _ in first for row in rows), key=lambda row: row["id"]) == make_rows(0, 15)
+
+
+def test_a_receipt_names_the_delivery_and_its_position_is_json(project: Project, harness: Harness) -> None:
+    harness.put("a", make_rows(0, 10))
+    harness.put("b", make_rows(10, 10))
+    receipts = [receipt for _, receipt in read(project, request_for(project))]
+    for receipt in receipts:
+        assert len(bytes.fromhex(receipt.sha256)) == 32
+        assert receipt.bytes > 0
+        assert json.loads(json.dumps(receipt.position)) == receipt.position
+    assert len({receipt.sha256 for receipt in receipts}) == len(receipts)
+
+
+def test_a_long_delivery_comes_in_bounded_batches(project: Project, harness: Harness) -> None:
+    harness.put("long", make_rows(0, 400_000))
+    sizes = [
+        batch.nbytes for delivery in source_of(project).deliveries(request_for(project)) for batch in delivery.batches()
+    ]
+    assert len(sizes) > 1
+    assert max(sizes) < 16 << 20
+
+
+def test_an_empty_source_delivers_nothing(project: Project, harness: Harness) -> None:
+    assert read(project, request_for(project)) == []
+
+
+def test_ingesting_twice_takes_each_row_once(project: Project, harness: Harness) -> None:
+    harness.put("a", make_rows(0, 10))
+    assert ingest(project, "jobs", AS_OF).rows == 10
+    assert ingest(project, "jobs", AS_OF).rows == 0
+    harness.put("b", make_rows(10, 3))
+    assert ingest(project, "jobs", AS_OF).rows == 3
+    assert sorted(raw_ids(project)) == list(range(13))
+
+
+def test_a_delivery_offered_again_adds_nothing(project: Project, harness: Harness) -> None:
+    harness.put("a", make_rows(0, 10))
+    harness.offer_again("a")
+    assert ingest(project, "jobs", AS_OF).rows == 10
+    harness.offer_again("a")
+    assert ingest(project, "jobs", AS_OF).rows == 0
+    assert sorted(raw_ids(project)) == list(range(10))
+
+
+def test_nothing_of_a_broken_delivery_is_taken(project: Project, harness: Harness) -> None:
+    harness.put("a", make_rows(0, 10))
+    harness.put_broken("b")
+    harness.put("c", make_rows(10, 10))
+    with pytest.raises(SourceError, match="b"):
+        ingest(project, "jobs", AS_OF)
+    wanted = 10 if source_of(project).ordered else 20
+    assert sorted(raw_ids(project)) == list(range(wanted))
+    with pytest.raises(DeliveriesRefused) as second:
+        ingest(project, "jobs", AS_OF)
+    assert (second.value.result.rows, len(second.value.result.refused)) == (0, 1)
+
+
+def test_options_are_frozen_described_and_checked_with_the_table_named(kind: str) -> None:
+    model = SOURCES[kind]
+    assert model.model_config.get("frozen")
+    assert all(field.description for field in model.model_fields.values())
+    with pytest.raises(ParamsError, match=r"tables\.jobs\.source\.no_such_option` is not an option.*Known: "):
+        open_source("jobs", {**HARNESSES[kind].options, "no_such_option": 1})

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from evergreen.lake.manifests import Conflict, DataFile, commit, read_manifests
+
+AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
+
+
+def data_file(name: str) -> DataFile:
+    return DataFile(path=f"raw/jobs/{name}.parquet", sha256="0" * 64, rows=3, bytes=10, origin=name)
+
+
+def test_nothing_committed_reads_as_nothing(tmp_path: Path) -> None:
+    assert read_manifests(tmp_path) == []
+
+
+def test_manifests_come_back_in_order_as_they_were_committed(tmp_path: Path) -> None:
+    made = [commit(tmp_path, seq, AS_OF, [data_file(f"f{seq}")], {"at": seq}) for seq in range(1, 12)]
+    assert read_manifests(tmp_path) == made
+    assert [manifest.seq for manifest in made] == list(range(1, 12))
+    assert made[0].as_of == AS_OF
+
+
+def test_a_number_is_taken_once(tmp_path: Path) -> None:
+    first = commit(tmp_path, 1, AS_OF, [data_file("first")])
+    with pytest.raises(Conflict, match="manifest 1 was committed by another run"):
+        commit(tmp_path, 1, AS_OF, [data_file("second")])
+    assert read_manifests(tmp_path) == [first]
+
+
+def test_of_many_writers_at_once_exactly_one_wins(tmp_path: Path) -> None:
+    start = threading.Barrier(8)
+    outcomes: list[str] = []
+
+    def write(name: str) -> None:
+        start.wait()
+        try:
+            commit(tmp_path, 1, AS_OF, [data_file(name)])
+            outcomes.append(name)
+        except Conflict:
+            outcomes.append("")
+
+    threads = [threading.Thread(target=write, args=(f"w{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = filter(None, outcomes)
+    assert len(outcomes) == 8
+    assert [file.origin for manifest in read_manifests(tmp_path) for file in manifest.files] == [winner]
+
+
+def test_what_a_killed_commit_left_is_not_read(tmp_path: Path) -> None:
+    made = commit(tmp_path, 1, AS_OF, [data_file("a")])
+    (tmp_path / "ledger" / ".manifest.half").write_text('{"seq": 2, "as')
+    assert read_manifests(tmp_path) == [made]
+    assert commit(tmp_path, 2, AS_OF, []).seq == 2

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from evergreen.errors import SourceError
+from evergreen.sources.base import Request
+from evergreen.sources.catalog import open_source
+
+SCHEMA = pa.schema([("id", pa.int64()), ("at", pa.timestamp("us")), ("name", pa.string()), ("x", pa.float64())])
+HEADER = b"id,at,name,x\n"
+ROW = b"1,2013-01-01T05:00:00Z,ann,2.5\n"
+ANN = {"id": 1, "at": datetime(2013, 1, 1, 5), "name": "ann", "x": 2.5}
+
+Read = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Write one file and read it as the only delivery."""
+
+    def read(
+        content: bytes, name: str = "drop.csv", schema: pa.Schema = SCHEMA, **options: Any
+    ) -> list[dict[str, Any]]:
+        (tmp_path / name).write_bytes(content)
+        source = open_source("jobs", {"kind": "csv", "path": "drop*", **options})
+        (delivery,) = source.deliveries(Request(tmp_path, "jobs", schema, datetime(2013, 4, 1, tzinfo=UTC)))
+        rows: list[dict[str, Any]] = pa.Table.from_batches(list(delivery.batches()), schema).to_pylist()
+        assert delivery.receipt().bytes == len(content)
+        return rows
+
+    return read
+
+
+def test_columns_are_found_by_name(read: Read) -> None:
+    assert read(b"x,more,name,at,id\n2.5,?,ann,2013-01-01T05:00Z,1\n") == [ANN]
+
+
+def test_undeclared_columns_are_logged(read: Read, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    read(b"id,at,name,x,more,most\n1,2013-01-01T05:00Z,ann,2.5,,\n")
+    assert "drop.csv: columns that params.yaml does not declare are ignored: more, most" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2013-01-01", datetime(2013, 1, 1)),
+        ("2013-01-01 05:00", datetime(2013, 1, 1, 5)),
+        ("2013-01-01T05:00Z", datetime(2013, 1, 1, 5)),
+        ("2013-01-01T05:00:00.123456Z", datetime(2013, 1, 1, 5, 0, 0, 123456)),
+        ("2013-01-01T05:00:00+02:00", datetime(2013, 1, 1, 3)),
+        ("2013-01-01T05:00-0500", datetime(2013, 1, 1, 10)),
+        ("", None),
+    ],
+)
+def test_moments_become_utc(read: Read, text: str, moment: datetime | None) -> None:
+    (row,) = read(HEADER + f"1,{text},ann,2.5\n".encode())
+    assert row["at"] == moment
+
+
+def test_moments_with_and_without_offset_may_be_mixed(read: Read) -> None:
+    texts = ("2013-01-01", "2013-01-01T05:00-05:00", "", "2013-01-01T07:00", "2013-01-01T08:00Z")
+    rows = read(HEADER + "".join(f"1,{text},ann,2.5\n" for text in texts).encode())
+    assert [row["at"] and row["at"].hour for row in rows] == [0, 10, None, 7, 8]
+
+
+def test_empty_is_missing_and_other_texts_only_where_told(read: Read) -> None:
+    content = b"id;at;name;x\n;;;\n2;;NA;NA\n"
+    assert read(content, delimiter=";", null_values=["", "NA"]) == [
+        {"id": None, "at": None, "name": None, "x": None},
+        {"id": 2, "at": None, "name": None, "x": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + HEADER + ROW,  # a byte order mark
+        HEADER + ROW[:-1],  # no line end at the end
+        (HEADER + ROW).replace(b"\n", b"\r\n"),
+        (HEADER + ROW).replace(b"\n", b"\r"),
+        b"\n" + HEADER + b"\n" + ROW + b"\n\n",  # blank lines
+        b'"id","at","name","x"\n"1","2013-01-01T05:00:00Z","ann","2.5"\n',
+    ],
+)
+def test_harmless_forms_are_read(read: Read, content: bytes) -> None:
+    assert read(content) == [ANN]
+
+
+@pytest.mark.parametrize("content", [HEADER, HEADER[:-1], HEADER + b"\n\n"])
+def test_a_header_alone_is_a_delivery_without_rows(read: Read, content: bytes) -> None:
+    assert read(content) == []
+
+
+@pytest.mark.parametrize("name", ['"two\nlines"', '"with ""quotes"""', '5" disk', '"a,b"', "ünï", '"one\n\n\nmore"'])
+def test_values_may_hold_line_ends_and_quotes(read: Read, name: str) -> None:
+    (row,) = read(HEADER + f"1,,{name},\n".encode())
+    assert row["name"] == (name[1:-1].replace('""', '"') if name[0] == '"' else name)
+
+
+def test_column_names_may_be_strange(read: Read) -> None:
+    schema = pa.schema([('price, in "$"', pa.float64()), ("größe", pa.int64())])
+    content = 'größe,"price, in ""$"""\n7,1.5\n'.encode()
+    assert read(content, schema=schema) == [{'price, in "$"': 1.5, "größe": 7}]
+
+
+def test_compressed_files_are_unpacked(read: Read) -> None:
+    assert read(gzip.compress(HEADER + ROW * 3), "drop.csv.gz") == [ANN] * 3
+
+
+def test_a_compressed_file_of_zstd_is_unpacked(read: Read) -> None:
+    assert read(pa.Codec("zstd").compress(HEADER + ROW * 3, asbytes=True), "drop.csv.zst") == [ANN] * 3
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "drop.csv: is empty; expected at least a header"),
+        (b"\n\n", "is empty"),
+        (b"id,name\n1,ann\n", "drop.csv: lacks the declared columns `at`, `x`. Found: id, name"),
+        (b"id,at,name,x,id\n1,,ann,,2\n", "more than one column named `id`"),
+        (HEADER + ROW * 9 + b"two,,ann,\n", "drop.csv: row 11 .*column `id`: `two` is not of the declared type int64"),
+        (HEADER + b"517.0,,ann,\n", "row 2 .*column `id`: `517.0`"),
+        (HEADER + b"1,,ann,NA\n", "column `x`: `NA` is not .* `null_values`"),
+        (HEADER + ROW + b"1,1/2/2013,ann,\n", "row 3 .*column `at`: `1/2/2013` is not a timestamp; expected ISO 8601"),
+        (HEADER + ROW + b"1,2013-02-30,ann,\n", "row 3 .*`2013-02-30`"),
+        (HEADER + ROW + b"1,,m\xfcller,\n", "row 3 .*column `name`: not UTF-8"),
+        (HEADER + ROW + b"1,,ann", "row 3 has 3 values, the header 4; was the file cut off"),
+        (HEADER + b"1,,ann,2.5,7\n", "row 2 has 5 values, the header 4"),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_place_and_reason(read: Read, content: bytes, reason: str) -> None:
+    with pytest.raises(SourceError, match=reason):
+        read(content)
+
+
+SINGLE = pa.schema([("name", pa.string())])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'name\nann\n"bob\ncarl\n',  # open to the end: Arrow reads two rows
+        b'name\nann\n"bob\n"carl"\ndave\n',  # closed by the next value's quote
+        b'name\nann\n"bob\n',  # in the last line
+        b'name\n"' + b"x" * 5_000_000 + b"\n",  # longer than a block
+    ],
+)
+def test_an_unclosed_quote_is_refused(read: Read, content: bytes) -> None:
+    with pytest.raises(SourceError, match="quote"):
+        read(content, schema=SINGLE)
+
+
+@pytest.mark.parametrize("cut", [1, 9, 200])
+def test_a_truncated_gzip_file_is_refused(read: Read, cut: int) -> None:
+    packed = gzip.compress(HEADER + b"".join(b"%d,,ann,\n" % n for n in range(1000)))
+    with pytest.raises(SourceError, match=r"drop.csv.gz: cannot be read"):
+        read(packed[:-cut], "drop.csv.gz")
+
+
+def test_the_row_of_an_error_is_right_behind_the_first_block(read: Read) -> None:
+    with pytest.raises(SourceError, match=r"row 200002 .*column `x`: `\?`"):
+        read(HEADER + ROW * 200_000 + b"1,,ann,?\n")
+    with pytest.raises(SourceError, match=r"row 200002 .*column `at`: `\?`"):
+        read(HEADER + ROW * 200_000 + b"1,?,ann,\n")
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "drop.csv").write_bytes(HEADER + ROW)
+    source = open_source("jobs", {"kind": "csv", "path": "*.csv"})
+    for delivery in source.deliveries(Request(tmp_path, "jobs", SCHEMA, datetime(2013, 4, 1, tzinfo=UTC))):
+        with (tmp_path / "drop.csv").open("ab") as stream:
+            stream.write(ROW)
+        list(delivery.batches())
+        with pytest.raises(SourceError, match="changed while it was read"):
+            delivery.receipt()
+
+
+def test_a_glob_may_cross_folders_and_skips_them(tmp_path: Path) -> None:
+    for name in ("b/2.csv", "a/x.csv/1.csv", "a/.hidden.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    source = open_source("jobs", {"kind": "csv", "path": "**/*.csv"})
+    request = Request(tmp_path, "jobs", SCHEMA, datetime(2013, 4, 1, tzinfo=UTC))
+    assert [delivery.origin for delivery in source.deliveries(request)] == ["a/x.csv/1.csv", "b/2.csv"]
+
+
+def test_a_link_to_nowhere_is_refused_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").symlink_to("nowhere")
+    (tmp_path / "b.csv").write_bytes(HEADER + ROW)
+    source = open_source("jobs", {"kind": "csv", "path": "*.csv"})
+    request = Request(tmp_path, "jobs", SCHEMA, datetime(2013, 4, 1, tzinfo=UTC))
+    bad, good = source.deliveries(request)
+    with pytest.raises(SourceError, match=r"a.csv: cannot be read.*No such file"):
+        list(bad.batches())
+    assert sum(batch.num_rows for batch in good.batches()) == 1
