@@ -1,0 +1,77 @@
+# Evergreen's commands. Each sets up what it needs: Python 3.11 or later, git, make and a package index are enough.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Two test processes fit into 2 cores and 4 GB. A test file stays in one of them, so its fixtures are made once.
+TEST_PROCESSES ?= 2
+
+# Without bytecode every start of Airflow takes twice as long; another environment must not catch the packages.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
+ifdef PORT
+export EVERGREEN_PORT := $(PORT)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status test check format setup lock clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: setup ## start everything and replay April to June 2013 (make demo PORT=9000 for other ports)
+	$(BIN)/evergreen demo
+
+up: setup ## start Airflow and MLflow, and print where they are
+	$(BIN)/evergreen up
+
+down: setup ## stop them
+	$(BIN)/evergreen down
+
+status: setup ## data, champion, decisions, requests and servers
+	$(BIN)/evergreen status
+
+test: setup ## run all tests (make test ARGS='-k gate')
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@head -1 requirements.txt | grep -q "$$(git hash-object requirements.in)" \
+		|| { echo "requirements.txt is not locked from this requirements.in: run make lock"; exit 1; }
+	$(BIN)/evergreen check
+	$(BIN)/evergreen docs params --check
+	@rm -f .venv/dvc.log
+	@{ $(BIN)/dvc repro --dry --allow-missing > .venv/dvc.log 2>&1 && ! grep "^Running stage" .venv/dvc.log; } \
+		|| { cat .venv/dvc.log; echo "dvc.yaml or dvc.lock is not up to date: run dvc repro, commit dvc.lock"; exit 1; }
+	@echo "dvc.yaml is valid, dvc.lock is up to date"
+
+format: setup ## let ruff mend the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup: .venv/ready ## make .venv with exactly the locked packages
+
+.venv/bin/uv: requirements-uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@touch $@
+
+# sync also removes what is not locked. setuptools, which the editable install needs, is among the locked packages.
+.venv/ready: .venv/bin/uv requirements.txt pyproject.toml requirements.in
+	@echo "installing the locked packages into .venv: about a minute"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.txt
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --offline --editable .
+	@touch $@
+
+lock: .venv/bin/uv ## lock requirements.in into requirements.txt, for all platforms
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+		requirements.in --output-file requirements.txt
+	@{ echo "# locked by make lock from requirements.in, git blob $$(git hash-object requirements.in)"; \
+		cat requirements.txt; } > .venv/lock.txt && cp .venv/lock.txt requirements.txt
+
+clean: ## stop the servers; remove .venv, caches and built files, but not the state in .evergreen
+	@if [ -x $(BIN)/evergreen ]; then $(BIN)/evergreen down; fi
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
