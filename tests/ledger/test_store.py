@@ -111,8 +111,7 @@ def test_the_champion_is_that_of_the_moment(ledger: Ledger) -> None:
     week = APRIL + timedelta(days=7, microseconds=1)
     ledger.record_promotion(a_promotion(ledger, "b2", "b1", as_of=week))
     found = [
-        ledger.champion("small", at)
-        for at in (APRIL - timedelta(seconds=1), APRIL, APRIL + timedelta(days=7), week)
+        ledger.champion("small", at) for at in (APRIL - timedelta(seconds=1), APRIL, APRIL + timedelta(days=7), week)
     ]
     assert [p.build if p else None for p in found] == [None, "b1", "b1", "b2"]
     assert ledger.champion("other") is None
@@ -158,9 +157,7 @@ def test_an_id_belongs_to_one_use_case(ledger: Ledger) -> None:
 
 def test_windows_are_in_order_of_their_end(ledger: Ledger) -> None:
     for days in (14, 7, 21):
-        ledger.record_window(
-            Window(name="small", build="b1", end=APRIL + timedelta(days=days), record={"d": days})
-        )
+        ledger.record_window(Window(name="small", build="b1", end=APRIL + timedelta(days=days), record={"d": days}))
     assert [w.record["d"] for w in ledger.windows("small", "b1")] == [7, 14, 21]
 
 
@@ -192,9 +189,7 @@ def _race(task: Callable[[Home, int], str], home: Home) -> list[str]:
     """Run `task` in two fresh processes that start together."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(2), context.Queue()
-    racers = [
-        context.Process(target=_racer, args=(task, home, number, barrier, results)) for number in (1, 2)
-    ]
+    racers = [context.Process(target=_racer, args=(task, home, number, barrier, results)) for number in (1, 2)]
     for racer in racers:
         racer.start()
     found = [results.get(timeout=60) for _ in racers]

@@ -25,9 +25,7 @@ def ledger_engine(home: Home) -> Engine:
         # No pool: tasks are forked, and two processes must not share a connection.
         engine = create_engine(url, poolclass=NullPool, connect_args=_connect_args(url))
     except (NoSuchModuleError, ImportError) as error:
-        raise EvergreenError(
-            f"the ledger {_shown(url)} needs a driver that is not installed: {error}"
-        ) from None
+        raise EvergreenError(f"the ledger {_shown(url)} needs a driver that is not installed: {error}") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -62,8 +60,7 @@ def reached(engine: Engine) -> Iterator[None]:
         raise
     except DBAPIError as error:
         raise EvergreenError(
-            f"the ledger {_shown(engine.url)} cannot be used: {error.orig}; nothing was recorded, "
-            "run this again"
+            f"the ledger {_shown(engine.url)} cannot be used: {error.orig}; nothing was recorded, run this again"
         ) from None
 
 
@@ -75,9 +72,7 @@ def _url(home: Home) -> URL:
     try:
         return make_url(text)
     except ArgumentError:
-        raise EvergreenError(
-            "EVERGREEN_LEDGER_URL is not a database URL such as postgresql://user@host/db"
-        ) from None
+        raise EvergreenError("EVERGREEN_LEDGER_URL is not a database URL such as postgresql://user@host/db") from None
 
 
 def _connect_args(url: URL) -> dict[str, Any]:
@@ -89,9 +84,7 @@ def _shown(url: URL) -> str:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = (
-        None  # transactions begin where SQLAlchemy says, not where the driver guesses
-    )
+    connection.isolation_level = None  # transactions begin where SQLAlchemy says, not where the driver guesses
     for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -41,16 +41,12 @@ class Ledger:
         """The decision with this id; raises EvergreenError where there is none."""
         found = self._read(Decision, select(decisions).where(decisions.c.id == id_))
         if not found:
-            raise EvergreenError(
-                f"there is no decision `{id_}` in the ledger; `evergreen decisions` lists them"
-            )
+            raise EvergreenError(f"there is no decision `{id_}` in the ledger; `evergreen decisions` lists them")
         return found[0]
 
     def decisions(self, name: str, kind: Kind | None = None, limit: int | None = None) -> list[Decision]:
         """The use case's decisions in order of recording, newest first."""
-        query = (
-            select(decisions).where(decisions.c.name == name).order_by(decisions.c.seq.desc()).limit(limit)
-        )
+        query = select(decisions).where(decisions.c.name == name).order_by(decisions.c.seq.desc()).limit(limit)
         return self._read(Decision, query.where(decisions.c.kind == kind) if kind else query)
 
     # Promotions
@@ -66,9 +62,7 @@ class Ledger:
             try:
                 with writing(self._engine) as connection:
                     return self._promote(connection, promotion)
-            except (
-                IntegrityError
-            ) as error:  # another promotion took the number between our reading and writing
+            except IntegrityError as error:  # another promotion took the number between our reading and writing
                 problem = error
         raise EvergreenError(f"the promotion of `{promotion.build}` could not be recorded: {problem.orig}")
 
@@ -134,9 +128,7 @@ class Ledger:
             raise EvergreenError(f"`{name}` has no retrain request {', '.join(unknown)}")
         _same_use_case(name, self.decision(decision_id).name, decision_id)
         for id_ in wanted:
-            self._insert(
-                answers, {"request": id_, "decision": decision_id, "created_at": iso(datetime.now(UTC))}
-            )
+            self._insert(answers, {"request": id_, "decision": decision_id, "created_at": iso(datetime.now(UTC))})
         return [request for request in self.requests(name) if request.id in wanted]
 
     # Windows
@@ -178,9 +170,7 @@ def _promotions(name: str) -> Select[Any]:
 
 def _requests() -> Select[Any]:
     joined = requests.outerjoin(answers, answers.c.request == requests.c.id)
-    return (
-        select(requests, answers.c.decision.label("answered_by")).select_from(joined).order_by(requests.c.seq)
-    )
+    return select(requests, answers.c.decision.label("answered_by")).select_from(joined).order_by(requests.c.seq)
 
 
 def _same_use_case(name: str, stored: str, id_: str) -> None:

@@ -1,0 +1,183 @@
+"""Candidate and champion on the same rows: those of the gate window, which neither has learned from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from evergreen import clock
+from evergreen.errors import EvergreenError, RegistryError
+from evergreen.project import Project
+from evergreen.registry.bundle import Bundle
+from evergreen.registry.gate import Facts
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """The champion as it can be judged: `which` is None where neither of its models can be, and `why` says why."""
+
+    bundle: Bundle
+    promoted: datetime  # the promotion's as_of
+    which: Literal["model", "twin"] | None
+    why: str | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        """The hash of the model that is compared."""
+        training = self.bundle.training
+        return {"model": training.model_sha256, "twin": training.twin_sha256}[self.which] if self.which else None
+
+    @property
+    def cutoff(self) -> datetime | None:
+        """Up to where the model that is compared has learned."""
+        training = self.bundle.training
+        return {"model": training.cutoff, "twin": training.judge_from}[self.which] if self.which else None
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        """P(label = 1) by the model that is compared; raises RegistryError where its file was altered."""
+        from evergreen.training.artifacts import predict
+
+        p: np.ndarray = predict(self.bundle.model() if self.which == "model" else self.bundle.twin(), frame)
+        return p
+
+
+def opponent(champion: Bundle, promoted: datetime, judge_from: datetime) -> Opponent:
+    """The champion's own model where it learned from nothing in the window, else its twin, else neither."""
+    training = champion.training
+    if training.cutoff <= judge_from:
+        return Opponent(champion, promoted, "model")
+    if training.judge_from <= judge_from:
+        return Opponent(champion, promoted, "twin")
+    why = (
+        f"the gate window starts at {clock.format_time(judge_from)}, but even the twin of the champion "
+        f"{champion.build} has learned from labels up to {clock.format_time(training.judge_from)}"
+    )
+    return Opponent(champion, promoted, None, why)
+
+
+def facts_of(candidate: Bundle, champion: Opponent | None, as_of: datetime, threshold: float) -> Facts:
+    """What the gate knows besides the rows."""
+    known = {} if champion is None else {
+        "champion_build": champion.bundle.build, "champion_model": champion.which,
+        "champion_sha256": champion.sha256, "champion_cutoff": champion.cutoff,
+        "incomparable": champion.why, "last_promotion": champion.promoted,
+    }  # fmt: skip
+    return Facts(
+        as_of=as_of,
+        time_zone=candidate.params.time_zone,
+        build=candidate.build,
+        candidate_sha256=candidate.training.twin_sha256,
+        candidate_cutoff=candidate.training.judge_from,
+        window_end=candidate.training.cutoff,
+        threshold=threshold,
+        **known,
+    )
+
+
+def threshold_of(project: Project) -> float:
+    """The decision threshold that `evaluate` chose on the candidate's training rows."""
+    path = project.build / "metrics.json"
+    try:
+        return float(json.loads(path.read_text())["threshold"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EvergreenError(
+            f"{path} is missing or has no `threshold`: run the build's stage `evaluate` again"
+        ) from None
+
+
+def window_frame(project: Project, candidate: Bundle) -> pd.DataFrame:
+    """The labelled rows of the candidate's gate window with their features, in the feature table's order."""
+    from evergreen.training.frame import read_features
+
+    start, end = candidate.training.judge_from, candidate.training.cutoff
+    bounds = [("_label_known_at", ">", clock.naive(start)), ("_label_known_at", "<=", clock.naive(end))]
+    frame = read_features(project.build / "features.parquet", candidate.params, bounds)
+    return frame[frame["_label"].notna()].reset_index(drop=True)
+
+
+def candidate_predictions(project: Project, candidate: Bundle, frame: pd.DataFrame) -> np.ndarray:
+    """P(label = 1) by the candidate's stored twin, shape (rows,).
+
+    Raises RegistryError where build/judged.parquet, which metrics and plots were made of, says something else: what is
+    judged here is what was shown there.
+    """
+    import numpy as np
+
+    from evergreen.training.artifacts import predict
+    from evergreen.training.frame import read_frame
+
+    p: np.ndarray = predict(candidate.twin(), frame)
+    path = project.build / "judged.parquet"
+    shown = read_frame(path, ["_key", "p"])
+    same = list(shown["_key"]) == list(frame["_key"])
+    if not same or not np.allclose(shown["p"].to_numpy(), p, rtol=0, atol=1e-9, equal_nan=True):
+        raise RegistryError(
+            f"{path} does not hold what the stored twin of {candidate.build} predicts for the gate window: run the "
+            "build's stages `features`, `train` and `evaluate` again"
+        )
+    return p
+
+
+def champion_predictions(project: Project, candidate: Bundle, champion: Opponent, frame: pd.DataFrame) -> np.ndarray:
+    """P(label = 1) by the champion on the rows of `frame`, shape (rows,), on its own definition of every feature.
+
+    Where the candidate's params define features otherwise, the champion's are computed from the candidate's snapshot.
+    Raises EvergreenError, saying why, where that cannot be done or does not give the same rows.
+    """
+    if _defines_alike(candidate, champion.bundle):
+        return champion.predict(frame)
+    own = _features_by(project, champion.bundle, frame)
+    absent = int((~frame["_key"].isin(own.index)).sum())
+    if absent or not own.index.is_unique:
+        raise EvergreenError(
+            f"the champion's params do not give the same rows: {absent} of {len(frame)} have no row by the same key"
+        )
+    return champion.predict(own.loc[frame["_key"]].reset_index())
+
+
+def evidence_rows(frame: pd.DataFrame, candidate: np.ndarray, champion: np.ndarray | None, time_zone: str) -> pa.Table:
+    """The rows as `registry.evidence` stores them."""
+    import pyarrow as pa
+
+    from evergreen.registry.evidence import evidence_schema
+
+    local = frame["_time"].dt.tz_localize("UTC").dt.tz_convert(time_zone).dt.tz_localize(None)
+    columns: list[Any] = [
+        frame["_key"], frame["_time"].astype("datetime64[us]"), frame["_label_known_at"].astype("datetime64[us]"),
+        frame["_label"], candidate, champion, local.astype("datetime64[s]").astype("int64") // 86_400,
+    ]  # fmt: skip
+    arrays = [
+        pa.nulls(len(frame), field.type) if values is None else pa.array(values, field.type, from_pandas=False)
+        for values, field in zip(columns, evidence_schema(), strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=evidence_schema())
+
+
+def _defines_alike(one: Bundle, other: Bundle) -> bool:
+    """Whether equal rows give equal features: everything that a feature's value comes from is the same."""
+    sections = ("time_zone", "tables", "prediction", "features")
+    return all(getattr(one.params, section) == getattr(other.params, section) for section in sections)
+
+
+def _features_by(project: Project, bundle: Bundle, frame: pd.DataFrame) -> pd.DataFrame:
+    """The features by the bundle's params at the moments of `frame`, from the snapshot of `project`, by `_key`."""
+    from datetime import UTC, timedelta
+
+    from evergreen.features.engine import connect
+    from evergreen.features.table import feature_table
+    from evergreen.lake.snapshots import load_snapshot
+
+    tables = load_snapshot(connect(), Project(project.root, bundle.params, project.home))
+    first, last = (
+        moment.to_pydatetime().replace(tzinfo=UTC) for moment in (frame["_time"].min(), frame["_time"].max())
+    )
+    table = feature_table(tables, bundle.params, after=first - timedelta(microseconds=1), until=last)
+    own: pd.DataFrame = table.to_pyarrow().to_pandas().set_index("_key")
+    return own

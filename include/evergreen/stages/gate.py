@@ -1,0 +1,180 @@
+"""gate: judge a build's twin against the champion on rows that neither has learned from, and record the decision.
+
+The same build against the same champion is one decision, however often this runs: its id says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen.clock import format_time
+from evergreen.errors import EvergreenError, RegistryError
+from evergreen.ledger import Decision, Ledger, Promotion
+from evergreen.paths import file_sha256
+from evergreen.project import Project
+from evergreen.registry.bundle import Bundle, load_bundle
+from evergreen.registry.contest import (
+    Opponent,
+    candidate_predictions,
+    champion_predictions,
+    evidence_rows,
+    facts_of,
+    opponent,
+    threshold_of,
+    window_frame,
+)
+from evergreen.registry.gate import Facts, Verdict, decide
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+class GateResult(BaseModel):
+    """The decision that stands for this build."""
+
+    model_config = ConfigDict(frozen=True)
+
+    decision: str
+    verdict: str
+    reason: str
+    build: str
+    champion: str | None  # that it was judged against
+    evidence: str | None
+    answered: list[str]  # retrain requests that this decision answers
+
+
+def gate(project: Project, build: str, as_of: datetime, actor: str) -> GateResult:
+    """Judge `build` as of `as_of`, record the decision and answer the requests that were open by then.
+
+    The rules are those of the build's own params.yaml, which its commit holds. Raises RegistryError where a stored
+    model is not what was recorded, BuildError where the build's outputs cannot be had.
+    """
+    _finish_promotion(project)
+    ledger = Ledger.open(project.home)
+    champion = ledger.champion(project.name)
+    decision = _stored(ledger, project.name, build, champion)
+    if decision is None:
+        decision = ledger.record_decision(_judge(project, build, as_of, actor, champion))
+    raised = [request.id for request in ledger.open_requests(project.name, decision.as_of)]
+    ledger.answer_requests(project.name, raised, decision.id)
+    log.info("%s: %s", decision.verdict, decision.reason)
+    against = decision.inputs["champion"]
+    return GateResult(
+        decision=decision.id,
+        verdict=decision.verdict,
+        reason=decision.reason,
+        build=build,
+        champion=against and against["build"],
+        evidence=decision.evidence,
+        answered=[request.id for request in ledger.requests(project.name) if request.answered_by == decision.id],
+    )
+
+
+def decision_id(name: str, build: str, champion: str | None) -> str:
+    """`gate-flights-20130501T0700-1a2b3c4-against-20130401T0400-1a2b3c4`."""
+    return f"gate-{name}-{build}-against-{champion or 'none'}"
+
+
+def _stored(ledger: Ledger, name: str, build: str, champion: Promotion | None) -> Decision | None:
+    """The decision that was made already; for the champion itself, the one that promoted it."""
+    if champion is not None and champion.build == build:
+        return ledger.decision(champion.decision)
+    id_ = decision_id(name, build, champion.build if champion else None)
+    return next((decision for decision in ledger.decisions(name, kind="gate") if decision.id == id_), None)
+
+
+def _judge(project: Project, build: str, as_of: datetime, actor: str, champion: Promotion | None) -> Decision:
+    from evergreen.builds.worktree import ensure_build
+    from evergreen.registry.evidence import as_evidence, load_evidence, store_evidence
+
+    candidate = load_bundle(project.home, project.name, build)
+    here = ensure_build(project, build).project
+    against = _opponent(project, candidate, champion)
+    frame = window_frame(here, candidate)
+    p = candidate_predictions(here, candidate, frame)
+    p_champion, against = _champion(here, candidate, against, frame)
+    rows = evidence_rows(frame, p, p_champion, candidate.params.time_zone)
+    sha256 = store_evidence(project.home, rows)
+    facts = facts_of(candidate, against, as_of, threshold_of(here))
+    # Judged as it was stored, so that a replay starts from the same bytes.
+    verdict = decide(as_evidence(load_evidence(project.home, sha256)), candidate.params.gate, facts)
+    return Decision(
+        id=decision_id(project.name, build, champion.build if champion else None),
+        name=project.name,
+        kind="gate",
+        build=build,
+        as_of=as_of,
+        verdict=verdict.verdict,
+        reason=verdict.reason,
+        inputs=_inputs(here, candidate, champion, frame, facts, verdict),
+        evidence=sha256,
+        actor=actor,
+    )
+
+
+def _opponent(project: Project, candidate: Bundle, champion: Promotion | None) -> Opponent | None:
+    if champion is None:
+        return None
+    bundle = load_bundle(project.home, project.name, champion.build, champion.bundle)
+    return opponent(bundle, champion.as_of, candidate.training.judge_from)
+
+
+def _champion(
+    here: Project, candidate: Bundle, against: Opponent | None, frame: pd.DataFrame
+) -> tuple[Any, Opponent | None]:
+    """The champion's predictions; where it cannot make them, none and an opponent that says why."""
+    if against is None or against.which is None or frame.empty:
+        return None, against
+    try:
+        return champion_predictions(here, candidate, against, frame), against
+    except RegistryError:
+        raise
+    except EvergreenError as error:
+        why = f"the champion {against.bundle.build} cannot predict these rows: {error}"
+        return None, Opponent(against.bundle, against.promoted, None, why)
+
+
+def _inputs(
+    here: Project, candidate: Bundle, champion: Promotion | None, frame: pd.DataFrame, facts: Facts, verdict: Verdict
+) -> dict[str, Any]:
+    """All that the verdict came from, besides the evidence; `gate` and `facts` are what a replay decides on."""
+    training = candidate.training
+    return {
+        "gate": candidate.params.gate.model_dump(mode="json"),
+        "facts": facts.model_dump(mode="json"),
+        "rules": [rule.model_dump(mode="json") for rule in verdict.rules],
+        "metrics": verdict.metrics,
+        "candidate": {
+            "build": candidate.build,
+            "bundle": candidate.sha256,
+            "model_sha256": training.model_sha256,
+            "twin_sha256": training.twin_sha256,
+            "cutoff": format_time(training.cutoff),
+        },
+        "champion": champion and {"build": champion.build, "bundle": champion.bundle, "version": champion.version},
+        "window": {
+            "rows": len(frame),
+            "positives": int((frame["_label"] == 1).sum()),
+            "start": format_time(training.judge_from),
+            "end": format_time(training.cutoff),
+            "keys_sha256": hashlib.sha256("\n".join(frame["_key"]).encode()).hexdigest(),
+        },
+        "files": {name: file_sha256(here.build / name) for name in ("features.parquet", "judged.parquet")},
+    }
+
+
+def _finish_promotion(project: Project) -> None:
+    """A promotion that a crash left between ledger and registry is finished; MLflow may be away, and waits."""
+    from evergreen.stages.promote import reconcile
+
+    try:
+        reconcile(project)
+    except RegistryError as error:
+        log.warning("the registry's aliases were not checked against the ledger: %s", error)

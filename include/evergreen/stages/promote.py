@@ -1,0 +1,105 @@
+"""promote: make the judged build the champion, if the verdict says so.
+
+The ledger says who the champion is; the aliases in MLflow follow it. What a crash leaves between the two is put right
+by the next run of `promote` or `gate`: both set the aliases as the ledger has them.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen.clock import format_time
+from evergreen.errors import RegistryError
+from evergreen.faults import point
+from evergreen.ledger import Decision, Ledger, Promotion
+from evergreen.locks import lock
+from evergreen.project import Project
+from evergreen.registry.bundle import load_bundle
+
+log = logging.getLogger(__name__)
+
+
+class PromoteResult(BaseModel):
+    """What became of a decision; with `promoted`, the build is champion from `as_of` on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    promoted: bool
+    reason: str
+    decision: str
+    build: str | None
+    version: int | None  # in MLflow; None without tracking
+    previous: str | None  # the champion before
+    as_of: str
+
+
+def promote(project: Project, decision: str) -> PromoteResult:
+    """Carry out a decision; again, it changes nothing.
+
+    Raises RegistryError, with nothing promoted, where MLflow cannot be reached or the stored build is not the one that
+    was judged, and EvergreenError where another build became champion since the verdict.
+    """
+    ledger = Ledger.open(project.home)
+    found = ledger.decision(decision)
+    if found.name != project.name:
+        raise RegistryError(f"the decision `{decision}` is about `{found.name}`, not about `{project.name}`")
+    if found.verdict != "promote" or found.build is None:
+        log.info("not promoted: %s: %s", found.verdict, found.reason)
+        return _result(found, None)
+    with lock(project.home, f"{project.name}/promote"):
+        made = next((one for one in ledger.promotions(project.name) if one.decision == found.id), None)
+        if made is None:
+            made = ledger.record_promotion(_promotion(project, found, found.build))
+            point("promote.recorded")
+        _apply(project, ledger)
+    return _result(found, made)
+
+
+def reconcile(project: Project) -> None:
+    """Set the aliases in MLflow as the ledger has them; raises RegistryError where MLflow cannot be reached."""
+    ledger = Ledger.open(project.home)
+    with lock(project.home, f"{project.name}/promote"):
+        _apply(project, ledger)
+
+
+def _promotion(project: Project, decision: Decision, build: str) -> Promotion:
+    """The promotion that a decision asks for, its model checked: what is promoted is what was judged."""
+    from evergreen.registry.models import version_of
+
+    bundle = load_bundle(project.home, project.name, build, decision.inputs["candidate"]["bundle"])
+    for file in bundle.hashes:
+        bundle.path(file)
+    champion = decision.inputs["champion"]
+    return Promotion(
+        name=project.name,
+        build=build,
+        version=version_of(project.name, build),
+        bundle=bundle.sha256,
+        cutoff=bundle.training.cutoff,
+        as_of=decision.as_of,
+        decision=decision.id,
+        previous_build=champion["build"] if champion else None,
+    )
+
+
+def _apply(project: Project, ledger: Ledger) -> None:
+    from evergreen.registry.models import apply_aliases
+
+    promotions = ledger.promotions(project.name)
+    if promotions:
+        previous = promotions[1].version if len(promotions) > 1 else None
+        apply_aliases(project.name, champion=promotions[0].version, previous=previous)
+
+
+def _result(decision: Decision, promotion: Promotion | None) -> PromoteResult:
+    return PromoteResult(
+        promoted=promotion is not None,
+        reason=decision.reason if promotion else f"{decision.verdict}: {decision.reason}",
+        decision=decision.id,
+        build=decision.build,
+        version=promotion.version if promotion else None,
+        previous=promotion.previous_build if promotion else None,
+        as_of=format_time(decision.as_of),
+    )
