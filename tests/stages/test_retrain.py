@@ -10,7 +10,9 @@ import pytest
 from evergreen import clock
 from evergreen.ledger import Decision, Ledger, Promotion, Request
 from evergreen.project import Project
+from evergreen.stages.ingest import ingest
 from evergreen.stages.retrain import BeginResult, begin
+from evergreen.stages.validate import validate
 
 AS_OF = datetime(2013, 4, 1, 7, tzinfo=UTC)  # 03:00 in New York
 DAY = timedelta(days=1)
@@ -119,3 +121,14 @@ def test_a_backfill_does_not_hide_what_newer_labels_were_judged(loop: Loop) -> N
     result = loop.begin(AS_OF, known=AS_OF - DAY)
     assert not result.run
     assert "newer was judged" in result.reason
+
+
+def test_labels_count_as_the_lake_knows_them(make_project: Callable[..., Project]) -> None:
+    project = make_project()
+    drops = project.root / "drops"
+    drops.mkdir()
+    (drops / "outcomes-1.csv").write_text("id,due,team,late\n1,2013-03-30 12:00:00,red,20\n2,2013-03-31 12:00:00,red,1\n")
+    ingest(project, "outcomes", AS_OF)
+    validate(project, "outcomes")
+    assert begin(project, AS_OF).label_cutoff == "2013-03-31T12:00:00Z"  # due + 1 day; the other is not known yet
+    assert begin(project, AS_OF + DAY).label_cutoff == "2013-04-01T12:00:00Z"

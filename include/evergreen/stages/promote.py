@@ -66,8 +66,6 @@ def reconcile(project: Project) -> None:
 
 def _promotion(project: Project, decision: Decision, build: str) -> Promotion:
     """The promotion that a decision asks for, its model checked: what is promoted is what was judged."""
-    from evergreen.registry.models import version_of
-
     bundle = load_bundle(project.home, project.name, build, decision.inputs["candidate"]["bundle"])
     for file in bundle.hashes:
         bundle.path(file)
@@ -75,7 +73,7 @@ def _promotion(project: Project, decision: Decision, build: str) -> Promotion:
     return Promotion(
         name=project.name,
         build=build,
-        version=version_of(project.name, build),
+        version=_version(project.name, build),
         bundle=bundle.sha256,
         cutoff=bundle.training.cutoff,
         as_of=decision.as_of,
@@ -85,12 +83,29 @@ def _promotion(project: Project, decision: Decision, build: str) -> Promotion:
 
 
 def _apply(project: Project, ledger: Ledger) -> None:
+    """Point `champion` and `previous` at the last two promotions; nothing to do for one made without MLflow."""
     from evergreen.registry.models import apply_aliases
+    from evergreen.registry.server import tracking_uri
 
-    promotions = ledger.promotions(project.name)
-    if promotions:
-        previous = promotions[1].version if len(promotions) > 1 else None
-        apply_aliases(project.name, champion=promotions[0].version, previous=previous)
+    last, before = [*ledger.promotions(project.name), None, None][:2]
+    if last is not None and last.version is not None and tracking_uri() is not None:
+        apply_aliases(project.name, last.version, before.version if before else None)
+
+
+def _version(name: str, build: str) -> int | None:
+    """The build's version in MLflow, which must answer before anything is recorded; None where nothing tracks."""
+    from evergreen.registry.models import version_of_build
+    from evergreen.registry.server import tracking_uri
+
+    if tracking_uri() is None:
+        return None
+    version = version_of_build(name, build)
+    if version is None:
+        raise RegistryError(
+            f"MLflow has no version of the build {build}, so it was not promoted: run `evergreen track {build}`, then "
+            "promote again"
+        )
+    return version
 
 
 def _result(decision: Decision, promotion: Promotion | None) -> PromoteResult:

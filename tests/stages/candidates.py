@@ -1,0 +1,68 @@
+"""Real builds with planted rows: worktrees, models and bundles as the retrain run makes them, without its DVC runs."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from datetime import datetime
+
+import pandas as pd
+from tests.synthetic import feature_frame, write_features
+
+from evergreen.builds.worktree import ensure_build, open_build
+from evergreen.project import Project
+from evergreen.registry.bundle import Bundle, load_bundle, store_bundle
+from evergreen.stages.evaluate import evaluate
+from evergreen.stages.train import train
+
+
+class Candidates:
+    """Builds of one project; every build sees the same world, up to its own `as_of`."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        place = project.root / ".dvc"
+        place.mkdir()
+        (place / "config").write_text("[core]\n    analytics = false\n")
+        (place / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
+        self._commit("dvc")
+
+    def make(
+        self,
+        as_of: datetime,
+        until: datetime | None = None,
+        change: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame,
+    ) -> str:
+        """A trained, evaluated and stored build on the labels known at `until` (default: `as_of`)."""
+        build = open_build(self.project, as_of)
+        frame = feature_frame()
+        unknown = frame["_label_known_at"] > pd.Timestamp(until or as_of).tz_convert("UTC").tz_localize(None)
+        frame.loc[unknown, "_label"] = None
+        frame.loc[unknown, "_label_known_at"] = pd.NaT
+        frame = change(frame[["_key", "_time", *build.project.params.features.names(), "_label", "_label_known_at"]])
+        write_features(build.project, frame)
+        train(build.project)
+        evaluate(build.project)
+        store_bundle(build.project, build.id)
+        return build.id
+
+    def here(self, build: str) -> Project:
+        """The project in a build's worktree."""
+        return ensure_build(self.project, build).project
+
+    def bundle(self, build: str) -> Bundle:
+        """A build's stored bundle."""
+        return load_bundle(self.project.home, self.project.name, build)
+
+    def change_params(self, old: str, new: str) -> None:
+        """Edit params.yaml and commit it."""
+        path = self.project.root / "params.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        self._commit("params")
+        self.project = Project.load(self.project.root)
+
+    def _commit(self, message: str) -> None:
+        for command in (["add", "."], ["commit", "-qm", message]):
+            subprocess.run(["git", "-C", str(self.project.root), *command], check=True)
