@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import multiprocessing
 import shutil
-import subprocess
-import sys
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -158,8 +157,8 @@ def test_a_critical_file_stops_no_other_and_is_refused_until_the_contract_is_men
     for _ in range(2):  # a retry finds no new file and must not pass over it
         with pytest.raises(ContractError) as caught:
             validate(project, "jobs")
-        assert f"  {bad}: `size ($)` expected between 0 and 10 in at least 60.0000% of the rows; " in str(caught.value)
-        assert "2 of 2 rows (100.00%) broke it, such as 99.0, 98.0" in str(caught.value)
+        assert f"  {bad}: `size ($)` expected between 0 and 10 in at least 60% of the rows; " in str(caught.value)
+        assert "2 of 2 rows (100%) broke it, such as 99.0, 98.0" in str(caught.value)
         assert "`evergreen validate jobs --again`" in str(caught.value)
     assert record(project, bad).clean is None
     assert len(read(project, record(project, bad).quarantine)) == 2
@@ -182,7 +181,7 @@ def test_more_than_the_largest_share_in_quarantine_is_critical(make_project: Mak
         [job(30, 99), job(31)],  # one row of a small file is no trend
         [job(i, 99 if i < 42 else 1) for i in range(40, 60)],
     )
-    with pytest.raises(ContractError, match=r"at most 10\.0000% of the rows in quarantine; 3 of 20 rows"):
+    with pytest.raises(ContractError, match=r"at most 10% of the rows in quarantine; 3 of 20 rows"):
         validate(project, "jobs")
     assert record(project, many).critical
     assert not record(project, one).critical
@@ -355,6 +354,13 @@ def test_the_result_names_the_report_from_the_home(make_project: MakeProject) ->
     assert (project.home.root / report).exists()
 
 
+def warm_python() -> Any:
+    """Fresh processes that need not import Great Expectations each."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["great_expectations", "evergreen.stages.validate", "pyarrow.parquet", "duckdb"])
+    return context
+
+
 @pytest.mark.parametrize("kill", ["clean:1", "quarantine:1", "record:1", "clean:2", "record:2", "chunk:1", "report:1"])
 def test_a_run_that_was_killed_and_run_again_gives_the_same_bytes(
     make_project: MakeProject, tmp_path: Path, kill: str
@@ -363,13 +369,13 @@ def test_a_run_that_was_killed_and_run_again_gives_the_same_bytes(
     deliver(project, [job(1, serial="a"), job(2, 99)], [job(3, serial="a"), job(4)])
     twin = tmp_path / "twin"
     shutil.copytree(project.root, twin)
-    code = "import sys; from evergreen.project import Project; from evergreen.stages.validate import validate;"
-    code += "validate(Project.load(sys.argv[1]), 'jobs')"
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(project.root)],
-        env={**os.environ, "EVERGREEN_KILL_AT": f"validate.{kill}"}, check=False, capture_output=True,
-    )  # fmt: skip
-    assert run.returncode == -9
+    code = f"import os; os.environ['EVERGREEN_KILL_AT'] = 'validate.{kill}'\n"
+    code += "from evergreen.project import Project; from evergreen.stages.validate import validate\n"
+    code += f"validate(Project.load({str(project.root)!r}), 'jobs')"
+    process = warm_python().Process(target=exec, args=(code, {}))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
     killed, whole = validate(project, "jobs"), validate(Project.load(twin), "jobs")
     assert killed == whole
     assert contents(project.lake) == contents(twin / ".evergreen" / "lake" / "small")

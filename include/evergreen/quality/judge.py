@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Broken = Mapping[int, np.ndarray[Any, Any]]  # place of the rule -> its rows, ascending
 
 _ROUNDING = 1e-9  # 0.07 * 100 is a little more than 7
+_LOOKED_AT = 100  # rows that examples are taken from
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,21 @@ def _failure(rows: pa.Table, table: Table, rule: Rule, numbers: np.ndarray[Any, 
 
 
 def _examples(rows: pa.Table, table: Table, rule: Rule, numbers: np.ndarray[Any, Any]) -> tuple[str, ...]:
-    """The first three values that broke the rule; where the value says nothing, the rows' keys."""
+    """Up to three different values that broke the rule; where the value says nothing, the rows' keys."""
     names = [rule.column] if rule.column and rule.kind != "nulls" else list(table.key)
-    shown = [", ".join(f"{name}={row[name]}" for name in names) for row in rows.take(numbers[:3]).to_pylist()]
-    return tuple(text.removeprefix(f"{rule.column}=") if len(names) == 1 else text for text in shown)
+    first = rows.select(names).take(numbers[:_LOOKED_AT]).to_pylist()
+    if len(names) == 1 and names[0] == rule.column:
+        shown = [str(row[rule.column]) for row in first]
+    else:
+        shown = [", ".join(f"{name}={row[name]}" for name in names) for row in first]
+    return tuple(dict.fromkeys(shown))[:3]
 
 
 def _too_few_pass(rows: pa.Table, table: Table, rule: Rule, numbers: np.ndarray[Any, Any]) -> str | None:
     total, failed = rows.num_rows, len(numbers)
     if rule.severity != "critical" or not failed or failed <= (1 - rule.mostly) * total + _ROUNDING:
         return None
-    wanted = "all rows" if rule.mostly == 1 else f"at least {rule.mostly:.4%} of the rows"
+    wanted = "all rows" if rule.mostly == 1 else f"at least {_percent(rule.mostly)} of the rows"
     came = ", ".join(_examples(rows, table, rule, numbers))
     return f"`{rule.column}` expected {rule.expected} in {wanted}; {_counted(failed, total)} broke it, such as {came}"
 
@@ -99,8 +104,13 @@ def _too_many_quarantined(bad: int, total: int, max_share: float, failures: Sequ
         f"{one.column or one.rule}: {one.expected} ({one.count}, such as {' / '.join(one.examples)})"
         for one in worst[:3]
     )
-    return f"expected at most {max_share:.4%} of the rows in quarantine; {_counted(bad, total)} came there: {by_rule}"
+    wanted = f"expected at most {_percent(max_share)} of the rows in quarantine"
+    return f"{wanted}; {_counted(bad, total)} came there: {by_rule}"
 
 
 def _counted(part: int, total: int) -> str:
-    return f"{part} of {total} rows ({part / total:.2%})"
+    return f"{part} of {total} rows ({_percent(part / total)})"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.4g}%"

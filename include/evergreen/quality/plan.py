@@ -47,11 +47,13 @@ class Plan(BaseModel):
     def chunks(self) -> Iterator[tuple[Target, ...]]:
         """Consecutive files of at most CHUNK_ROWS rows together, or a larger one alone."""
         chunk: list[Target] = []
+        rows = 0
         for target in self.targets:
-            if chunk and sum(other.file.rows for other in chunk) + target.file.rows > CHUNK_ROWS:
+            if chunk and rows + target.file.rows > CHUNK_ROWS:
                 yield tuple(chunk)
-                chunk = []
+                chunk, rows = [], 0
             chunk.append(target)
+            rows += target.file.rows
         if chunk:
             yield tuple(chunk)
 

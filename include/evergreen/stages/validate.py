@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+LISTED = 10  # critical files that an error names
+
+
 class ValidateResult(BaseModel):
     """What a run did; counts are of the files that it validated."""
 
@@ -131,7 +134,9 @@ def _refuse_critical(project: Project, result: ValidateResult, records: Mapping[
     critical: Sequence[FileValidation] = [record for record in records.values() if record.critical is not None]
     if not critical:
         return
-    listed = "\n".join(f"  {record.raw}: {record.critical}" for record in critical)
+    listed = "\n".join(f"  {record.raw}: {record.critical}" for record in critical[:LISTED])
+    if len(critical) > LISTED:
+        listed += f"\n  and {len(critical) - LISTED} more; each says why in validation/{result.table}/"
     seen = f"\nThe report is {project.home.root / result.report}" if result.report else ""
     raise ContractError(
         f"{len(critical)} file(s) of the table `{result.table}` broke its contract and none of their rows count:\n"
