@@ -1,0 +1,136 @@
+"""The MLflow registry: logged models, versions and aliases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from evergreen.registry.contents import Outcome, feature_schema
+from evergreen.registry.server import connected
+from evergreen.registry.tracking import BUILD
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+_EXAMPLE_ROWS = 5
+_SERVED_BY = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
+
+
+def log_models(client: MlflowClient, run: Run, outcome: Outcome) -> dict[str, str]:
+    """Log the model and its twin to a run; `{"model": "models:/m-...", "twin": ...}`. Those there already are kept."""
+    logged = _logged(client, run)
+    kinds = {"model": outcome.bundle.model, "twin": outcome.bundle.twin}
+    return {kind: logged.get(kind) or _log_model(run, kind, load(), outcome) for kind, load in kinds.items()}
+
+
+def register(client: MlflowClient, run: str, outcome: Outcome, models: dict[str, str], tags: dict[str, str]) -> int:
+    """The version of the registered model `<name>` that is this build's model: found, or made; now the challenger."""
+    name, build = outcome.project.name, outcome.bundle.build
+    version = find_version(client, name, build)
+    if version is None:
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        marks = {key: tags[key] for key in ("evergreen.cutoff", "evergreen.snapshot", "evergreen.bundle")}
+        marks |= {BUILD: f"{name}/{build}", "evergreen.twin": models["twin"]}
+        source = models["model"]
+        version = client.create_model_version(
+            name, source, run_id=run, tags=marks, model_id=source.removeprefix("models:/")
+        )
+    client.set_registered_model_alias(name, CHALLENGER, str(version.version))
+    return int(version.version)
+
+
+def find_version(client: MlflowClient, name: str, build: str) -> ModelVersion | None:
+    """The version that a build was registered as, found by its tag."""
+    found = client.search_model_versions(f"name = '{name}' and tags.`{BUILD}` = '{name}/{build}'")
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def version_of_build(name: str, build: str) -> int | None:
+    """The version that a build was registered as; None where it was not. Raises RegistryError without a server."""
+    with connected() as client:
+        version = find_version(client, name, build)
+        return None if version is None else int(version.version)
+
+
+def tags(name: str, version: int) -> dict[str, str]:
+    """The tags of a version. Raises RegistryError where there is no such version."""
+    with connected() as client:
+        return dict(client.get_model_version(name, str(version)).tags)
+
+
+def aliases(name: str) -> dict[str, int]:
+    """Alias to version; empty for a model without a version yet. Raises RegistryError without a server."""
+    with connected() as client:
+        found = client.search_registered_models(f"name = '{name}'")
+        # The search leaves the aliases out of what it finds on some stores; asking for the one model does not.
+        return {key: int(value) for key, value in client.get_registered_model(name).aliases.items()} if found else {}
+
+
+def set_alias(name: str, alias: str, version: int) -> None:
+    """Point an alias at a version. Raises RegistryError where there is no such version, or no server."""
+    with connected() as client:
+        client.set_registered_model_alias(name, alias, str(version))
+
+
+def apply_aliases(name: str, champion: int, previous: int | None) -> None:
+    """Make a version `champion` and the one before it `previous`; applied again it changes nothing."""
+    with connected("promote again: the ledger knows the promotion, only the aliases are missing") as client:
+        if previous is not None and previous != champion:
+            client.set_registered_model_alias(name, PREVIOUS, str(previous))
+        client.set_registered_model_alias(name, CHAMPION, str(champion))
+
+
+def _logged(client: MlflowClient, run: Run) -> dict[str, str]:
+    """Name to URI of the models that the run holds whole; what a kill left half-way is deleted."""
+    ready = {}
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    for model in found:
+        if str(model.status) == "READY":
+            ready[model.name] = model.model_uri
+        else:
+            client.delete_logged_model(model.model_id)
+    return ready
+
+
+def _log_model(run: Run, kind: str, model: Any, outcome: Outcome) -> str:
+    """Log one model to the active run, as skops: nothing is executed by loading it."""
+    from importlib.metadata import version
+
+    import mlflow.sklearn
+
+    from evergreen.training.estimators import skops_trusted
+
+    record = outcome.bundle.training
+    info = mlflow.sklearn.log_model(
+        model,
+        name=kind,
+        serialization_format="skops",
+        skops_trusted_types=skops_trusted(record.estimator),
+        # Stated, since MLflow would otherwise start a process for half a minute to find out.
+        pip_requirements=[f"{package}=={version(package)}" for package in _SERVED_BY],
+        signature=_signature(outcome),
+        input_example=_example(outcome),
+        pyfunc_predict_fn="predict_proba",
+        tags={BUILD: f"{outcome.project.name}/{outcome.bundle.build}"},
+    )
+    return str(info.model_uri)
+
+
+def _signature(outcome: Outcome) -> Any:
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    return ModelSignature(feature_schema(outcome), Schema([TensorSpec(np.dtype("float64"), (-1, 2))]))
+
+
+def _example(outcome: Outcome) -> Any:
+    """A few training rows, as the model takes them."""
+    from evergreen.training.frame import inputs, read_frame
+
+    record = outcome.bundle.training
+    rows = read_frame(outcome.bundle.path("sample.parquet"), record.features).head(_EXAMPLE_ROWS)
+    return inputs(rows, record.features, record.categorical)
