@@ -35,6 +35,11 @@ def test_names_with_spaces_and_symbols() -> None:
         ("select 1", "without a query"),
         ("amount in (select 1)", "without a query"),
         ("drop table x", "without a query"),
+        ("lag(amount) over (order by amount)", "not of the row alone"),
+        ("sum(amount)", "not of the row alone"),
+        ("amount > epoch(now())", "not of the row alone"),
+        ("localtimestamp", "not of the row alone"),
+        ("random() < amount", "not of the row alone"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(expression: str, message: str) -> None:

@@ -10,6 +10,17 @@ from collections.abc import Collection
 
 from evergreen.errors import ParamsError
 
+_FOREIGN = (
+    "now",
+    "today",
+    "get_current_timestamp",
+    "transaction_timestamp",
+    "random",
+    "uuid",
+    "gen_random_uuid",
+    "nextval",
+)
+
 
 def expand(expression: str, time_zone: str, columns: Collection[str] | None = None, place: str = "expression") -> str:
     """The expression as plain DuckDB SQL, each column quoted as `columns` spells it.
@@ -26,6 +37,11 @@ def expand(expression: str, time_zone: str, columns: Collection[str] | None = No
         raise ParamsError(f"{place}: `{expression}` is not a SQL expression: {_first_line(error)}") from None
     if not isinstance(tree, exp.Condition) or tree.find(exp.Query):
         raise ParamsError(f"{place}: `{expression}` must be one expression over a row, without a query")
+    if foreign := next((node for node in tree.walk() if _is_foreign(node)), None):
+        raise ParamsError(
+            f"{place}: `{expression}` uses `{foreign.sql(dialect='duckdb')}`, which is not of the row alone: "
+            "no aggregate, window, clock or random function"
+        )
     if columns is not None:
         for column in tree.find_all(exp.Column):
             _check_column(column.name, columns, expression, place)
@@ -48,6 +64,16 @@ def _check_column(name: str, columns: Collection[str], expression: str, place: s
     near = difflib.get_close_matches(name, list(columns), n=1)
     hint = f"did you mean `{near[0]}`? " if near else ""
     raise ParamsError(f"{place}: `{expression}` names the column `{name}`; {hint}Known: {', '.join(columns)}")
+
+
+def _is_foreign(node: object) -> bool:
+    """Whether the value depends on other rows (which may not be known yet), on the wall clock or on chance."""
+    from sqlglot import exp
+
+    clocks = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Localtimestamp, exp.Localtime)
+    if isinstance(node, (exp.Window, exp.AggFunc, exp.Rand, exp.Uuid, *clocks)):
+        return True
+    return isinstance(node, exp.Anonymous) and node.name.lower() in _FOREIGN
 
 
 def _localise(node: object, time_zone: str) -> object:
