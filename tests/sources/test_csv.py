@@ -128,7 +128,7 @@ def test_a_compressed_file_of_zstd_is_unpacked(read: Read) -> None:
         (b"id,at,name,x,id\n1,,ann,,2\n", "more than one column named `id`"),
         (HEADER + ROW * 9 + b"two,,ann,\n", "drop.csv: row 11 .*column `id`: `two` is not of the declared type int64"),
         (HEADER + b"517.0,,ann,\n", "row 2 .*column `id`: `517.0`"),
-        (HEADER + b"1,,ann,NA\n", "column `x`: `NA` is not .* `null_values`"),
+        (HEADER + b"1,,ann,NA\n", "column `x`: `NA` is not of the declared type float64; .* `null_values`"),
         (HEADER + ROW + b"1,1/2/2013,ann,\n", "row 3 .*column `at`: `1/2/2013` is not a timestamp; expected ISO 8601"),
         (HEADER + ROW + b"1,2013-02-30,ann,\n", "row 3 .*`2013-02-30`"),
         (HEADER + ROW + b"1,,m\xfcller,\n", "row 3 .*column `name`: not UTF-8"),

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.conftest import SMALL
 
 from evergreen.errors import EvergreenError, ParamsError, SourceError
 from evergreen.lake.manifests import DataFile, read_manifests
@@ -231,7 +232,7 @@ class LogRange:
     def origin(self) -> str:
         return f"log@{self.start}"
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
         yield pa.RecordBatch.from_pylist(LOG[self.start : self.start + 10], schema=self.schema)
 
     def receipt(self) -> Receipt:
@@ -253,8 +254,6 @@ class LogSource(catalog.BaseModel):
 
 @pytest.fixture
 def log_project(make_project: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Project]:
-    from conftest import SMALL
-
     monkeypatch.setitem(catalog.SOURCES, "log", LogSource)
 
     def make(lost_at: int) -> Project:

@@ -114,7 +114,8 @@ class RawWriter:
         self._writer.write_table(group, row_group_size=ROW_GROUP)
         temporary, rows = self._parts[-1]
         self._parts[-1] = temporary, rows + group.num_rows
-        log.info("%s: %d rows written", self._table, self.rows)
+        if self.rows > ROW_GROUP:
+            log.info("%s: %d rows written", self._table, self.rows)
         faults.point("ingest.row_group")
 
     def _close(self) -> None:

@@ -6,7 +6,7 @@ tests/contracts/test_sources.py, whose suite then runs on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -51,8 +51,11 @@ class Delivery(Protocol):
         """What the source calls it; shown in errors and kept in the manifest."""
         ...
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows, in the request's schema, in bounded memory. Raises SourceError: then nothing is committed."""
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
+        """The rows in the request's schema, in bounded memory; a generator, which frees what it holds when closed.
+
+        Raises SourceError: then nothing of the delivery is committed.
+        """
         ...
 
     def receipt(self) -> Receipt:

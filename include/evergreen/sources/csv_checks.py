@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _BAD_CELL = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+?)(?:\[.*?\])?: (.*)", re.S)
 _BAD_ROW = re.compile(r"CSV parse error: (?:Row #(\d+): )?Expected (\d+) columns, got (\d+): (.*)", re.S)
+_DECLARED = {"double": "float64", "date32": "date"}  # Arrow's name: ours, where they differ
 _INVALID = re.compile(r"invalid value '(.*)'", re.S)
 
 
@@ -150,7 +151,7 @@ def _bad_moment(texts: pa.Array, field: pa.Field, before: int) -> str:
     return f"column `{field.name}` holds a text that is no timestamp"
 
 
-def explain(message: str, header: Sequence[str], schema: pa.Schema) -> str:
+def explain(message: str, header: Sequence[str]) -> str:
     """Arrow's message in words that name the row, the column, the value and what was expected."""
     if cell := _BAD_CELL.match(message):
         column, row, type_, problem = header[int(cell[1])], cell[2], cell[3], cell[4]
@@ -158,16 +159,13 @@ def explain(message: str, header: Sequence[str], schema: pa.Schema) -> str:
             return _cell(row, column, "not UTF-8; save the file as UTF-8")
         value = _INVALID.search(problem)
         found = f"`{value[1]}`" if value else problem
-        return _cell(
-            row,
-            column,
-            f"{found} is not of the declared type {type_}; a text for missing values goes into `null_values`",
-        )
+        wanted = f"is not of the declared type {_DECLARED.get(type_, type_)}"
+        return _cell(row, column, f"{found} {wanted}; a text for missing values goes into `null_values`")
     if row := _BAD_ROW.match(message):
         counts = f"row {row[1]} has {row[3]} values, the header {row[2]}"
         return f"{counts}; was the file cut off, or a value not quoted? `{row[4][:200]}`"
     if "straddling" in message:
-        return "a row is longer than 4 MB; most likely a quote is not closed"
+        return "a row is millions of characters long; most likely a quote is not closed"
     return message
 
 

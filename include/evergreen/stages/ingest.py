@@ -121,7 +121,7 @@ class _Run:
         """Write a delivery's rows; False where it was refused, which leaves nothing of it."""
         writer = RawWriter(self.lake, self.table, self.schema)
         try:
-            with closing(delivery.batches()) as batches:  # type: ignore[type-var]
+            with closing(delivery.batches()) as batches:
                 rows = writer.write(batches)
             receipt = delivery.receipt()
         except SourceError as error:
@@ -130,6 +130,7 @@ class _Run:
             self.refused.append(Refusal(origin=delivery.origin, reason=str(error)))
             return False
         faults.point("ingest.written")
+        log.info("%s: read %s, %d rows, %d bytes", self.table, delivery.origin, rows, receipt.bytes)
         self.read_bytes += receipt.bytes
         if receipt.position and dict(receipt.position) != self.position:
             self.position, self.moved = dict(receipt.position), True
