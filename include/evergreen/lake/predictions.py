@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from evergreen.clock import format_time, naive, parse_time
 from evergreen.errors import LakeError
+from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.lake.manifests import DataFile, Manifest, commit, read_manifests
 from evergreen.lake.schema import ROW_GROUP, WRITER
@@ -102,6 +103,7 @@ def add_predictions(lake: Path, as_of: datetime, tables: Iterable[pa.Table]) -> 
     files = [_write(lake, table) for table in tables if table.num_rows]
     if not files:
         return None
+    point("score.placed")
     position = {
         file.data.path: {"build": file.build, "first": format_time(file.first), "last": format_time(file.last)}
         for file in files

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.clock import format_time, naive
-from evergreen.faults import point
 from evergreen.features.engine import connect
 from evergreen.features.table import feature_table
 from evergreen.lake.known import known_rows
@@ -63,7 +62,6 @@ def score(project: Project, as_of: datetime, window: timedelta | None = None) ->
         spans = reigns(ledger, project.name, after, as_of)
         scored = [_score_reign(project, reign, as_of) for reign in spans if reign.champion]
         unscored = sum(_count(project, reign, as_of) for reign in spans if not reign.champion)
-        point("score.predicted")
         add_predictions(project.lake, as_of, [table for table, _ in scored])
     late = _late(project, as_of)
     by_build: dict[str, int] = {}
@@ -98,12 +96,11 @@ def _score_reign(project: Project, reign: Reign, as_of: datetime) -> tuple[pa.Ta
     done = read_predictions(project.lake, reign.after, reign.until, build=champion.build, columns=["_key"])
     already = pc.is_in(rows["_key"], value_set=done["_key"])
     new = rows.filter(pc.invert(already))
-    return _predictions(new, served.params.features.names(), bundle, champion.version, as_of), rows.num_rows - new.num_rows
+    said = _predictions(new, served.params.features.names(), bundle, champion.version, as_of)
+    return said, rows.num_rows - new.num_rows
 
 
-def _predictions(
-    rows: pa.Table, names: list[str], bundle: Bundle, version: int | None, as_of: datetime
-) -> pa.Table:
+def _predictions(rows: pa.Table, names: list[str], bundle: Bundle, version: int | None, as_of: datetime) -> pa.Table:
     import pyarrow as pa
 
     inputs = rows.select(names).combine_chunks()

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from tests.data import day
+from tests.stages.served import SHIFT, TRAINED, World, open_world, predictions, rows_between
+
+from evergreen.errors import ParamsError, RegistryError
+from evergreen.ledger import Decision
+from evergreen.project import Project
+from evergreen.stages.monitor import MonitorResult, monitor
+from evergreen.stages.score import score
+
+WEEK = timedelta(days=7)
+FIRST, QUIET, BAD, WORSE = (day(TRAINED + 7 * week) for week in (1, 2, 3, 4))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """`one` is champion since the training cut-off, and everything is scored."""
+    world = open_world(tmp_path)
+    world.promote("one", day(TRAINED))
+    score(world.project, WORSE, timedelta(days=28))
+    return world
+
+
+def by_hand(project: Project, end: datetime, build: str = "one") -> pd.DataFrame:
+    """The window's rows of `build`, joined in pandas from the drops."""
+    rows = rows_between(day(0), end)
+    known = (rows["_known"] > (end - WEEK).replace(tzinfo=None)) & (rows["_known"] <= end.replace(tzinfo=None))
+    rows = rows[known & rows["late"].notna()].assign(label=lambda frame: (frame["late"] > 10).astype(float))
+    said = predictions(project)
+    return rows.merge(said.loc[said["build"] == build, ["_key", "p"]], on="_key")
+
+
+def answer(world: World, request: str, on: datetime) -> None:
+    """Let a gate answer the request, without promoting."""
+    decision = Decision(
+        id=f"answer-{on:%Y%m%d}", name="small", kind="gate", build="x", as_of=on, verdict="reject", reason="", actor="t"
+    )
+    world.ledger.record_decision(decision)
+    world.ledger.answer_requests("small", [request], decision.id)
+
+
+def test_without_a_champion_there_is_nothing_to_monitor(tmp_path: Path) -> None:
+    found = monitor(open_world(tmp_path).project, FIRST)
+
+    assert found.state == "no champion"
+    assert found.text == "no champion at 2024-02-12T05:00:00Z: nothing to monitor"
+    assert (found.record, found.request, found.new_request) == (None, None, False)
+
+
+def test_a_quiet_week_is_measured_as_by_hand(world: World) -> None:
+    found = monitor(world.project, QUIET)
+    rows, record = by_hand(world.project, QUIET), found.record
+    assert record is not None
+    label, p = rows["label"].to_numpy(), rows["p"].to_numpy()
+    rate = label.mean()
+
+    assert (found.state, found.alarms, found.request, found.new_request) == ("quiet", [], None, False)
+    assert found.text == f"quiet: no rule alarms on {len(rows)} rows"
+    assert (record["rows"], record["positives"]) == (len(rows), label.sum()) == (266, 79)
+    assert record["bias"] == pytest.approx(p.mean() - rate)
+    assert record["log_loss"] == pytest.approx(log_loss(label, p))
+    assert record["skill"] == pytest.approx(1 - log_loss(label, p) / log_loss(label, np.full(len(label), rate)))
+    assert record["brier"] == pytest.approx(brier_score_loss(label, p))
+    assert record["roc_auc"] == pytest.approx(roc_auc_score(label, p))
+    assert (record["first_day"], record["last_day"], record["complete_days"]) == ("2024-02-12", "2024-02-18", 7)
+    assert (record["unpredicted"], record["unlabelled"], record["predecessors"]) == (0, 14, {})
+    assert set(record["drift"]["columns"]) == {"team", "size", "hour", "team_late_3d"}
+    assert record["drift"]["rows"] == {"current": 266, "reference": 1292}
+    assert [rule["name"] for rule in found.rules] == ["bias", "skill", "ewma"]
+    assert found.rules[0]["limit"] == pytest.approx(3 * record["reference"]["sd"])
+    reports = world.project.home.reports("small")
+    assert found.summary == "20240219T050000-one/monitor.html"
+    assert "quiet: no rule alarms" in (reports / found.summary).read_text()
+    assert found.drift_report is not None
+    assert (reports / found.drift_report).stat().st_size > 1_000_000
+    assert json.loads(json.dumps(found.model_dump(mode="json"))) == found.model_dump(mode="json")
+
+
+def test_an_alarm_asks_once_and_not_again_while_its_request_is_open(world: World) -> None:
+    bad = monitor(world.project, BAD)
+    stored = world.ledger.open_requests("small")
+
+    assert bad.state == "alarm"
+    assert "bias" in bad.alarms
+    assert (bad.request, bad.new_request) == ("monitor-small-one-2024-02-26", True)
+    assert bad.text.endswith("Retrain requested: monitor-small-one-2024-02-26")
+    assert [(one.id, one.build, one.as_of, one.raised_by) for one in stored] == [(bad.request, "one", BAD, "monitor")]
+    assert stored[0].evidence == {"record": bad.record, "report": bad.summary}
+    assert "bias: |mean p - rate|" in stored[0].reason
+
+    again = monitor(world.project, BAD)
+    assert again.model_dump(exclude={"new_request", "text"}) == bad.model_dump(exclude={"new_request", "text"})
+    assert not again.new_request
+
+    worse = monitor(world.project, WORSE)
+    assert worse.state == "alarm"
+    assert (worse.request, worse.new_request) == (bad.request, False)
+    assert worse.text.endswith(f"No new request: {bad.request} about this champion is open")
+    assert worse.open_requests == [bad.request]
+
+
+def test_an_answered_alarm_asks_again_the_week_after_only(world: World) -> None:
+    bad = monitor(world.project, BAD)
+    assert bad.request is not None
+    answer(world, bad.request, BAD + timedelta(hours=3))
+    again = monitor(world.project, BAD)
+    worse = monitor(world.project, WORSE)
+
+    assert (again.request, again.new_request, again.alarms) == (None, False, bad.alarms)
+    assert again.text.endswith("Its request was answered before")
+    assert (worse.request, worse.new_request) == ("monitor-small-one-2024-03-04", True)
+
+
+def test_the_ewma_runs_over_the_weeks_since_the_promotion(world: World) -> None:
+    values, biases = [], []
+    for end in (FIRST, QUIET, BAD):
+        found = monitor(world.project, end)
+        assert found.record is not None
+        biases.append(found.record["bias"])
+        values.append(next(rule["value"] for rule in found.rules if rule["name"] == "ewma"))
+    expected, ewma = [], 0.0
+    for bias in biases:
+        ewma = 0.4 * bias + 0.6 * ewma
+        expected.append(abs(ewma))
+
+    assert values == pytest.approx(expected)
+    page = (world.project.home.reports("small") / "20240226T050000-one" / "monitor.html").read_text()
+    assert page.count("<rect") == 3
+
+    world.promote("two", BAD)
+    fresh = monitor(world.project, WORSE)
+    assert fresh.build == "two"
+    assert fresh.state == "immature", "all rows of the week were scored by the champion before"
+
+
+def test_predecessors_are_reported_apart(tmp_path: Path) -> None:
+    world, change = open_world(tmp_path), day(TRAINED + 10)
+    world.promote("one", day(TRAINED))
+    world.promote("two", change)
+    score(world.project, QUIET, timedelta(days=14))
+    record = monitor(world.project, QUIET).record
+    assert record is not None
+    own, other = (by_hand(world.project, QUIET, build) for build in ("two", "one"))
+
+    assert record["build"] == "two"
+    assert record["rows"] == len(own)
+    assert list(record["predecessors"]) == ["one"]
+    assert record["predecessors"]["one"]["rows"] == len(other)
+    assert record["predecessors"]["one"]["bias"] == pytest.approx(other["p"].mean() - other["label"].mean())
+    assert len(own) + len(other) == 266
+
+
+def test_too_few_labels_are_immature_and_no_rule_is_asked(world: World) -> None:
+    project = world.configure(("monitoring: {min_rows: 50}", "monitoring: {min_rows: 267}"))
+    found = monitor(project, BAD)
+
+    assert found.state == "immature"
+    assert (found.rules, found.alarms, found.new_request) == ([], [], False)
+    assert found.text == "immature: 266 labelled predictions are too few, so no rule was asked"
+
+
+def test_a_reference_too_short_is_unknown_never_quiet(world: World) -> None:
+    project = world.configure(("monitoring: {min_rows: 50}", "monitoring: {min_rows: 50, window: 20 days}"))
+    found = monitor(project, QUIET)
+
+    assert found.state == "unknown"
+    assert found.text.startswith("unknown: bias: |mean p - rate| is unknown: its limit cannot be derived")
+    assert not found.new_request
+
+
+def test_what_nobody_predicted_is_counted(tmp_path: Path) -> None:
+    world = open_world(tmp_path)
+    world.promote("one", day(TRAINED))
+    score(world.project, QUIET - timedelta(days=3), timedelta(days=14))
+    record = monitor(world.project, QUIET).record
+    assert record is not None
+    rows = rows_between(QUIET - timedelta(days=3), QUIET)
+    due = rows[(rows["_known"] <= QUIET.replace(tzinfo=None)) & rows["late"].notna()]
+
+    assert record["unpredicted"] == len(due) > 0
+    assert record["rows"] == 266 - len(due)
+
+
+def test_a_late_correction_changes_no_record_and_is_judged_in_no_second_window(world: World) -> None:
+    before = monitor(world.project, QUIET)
+    rows = by_hand(world.project, QUIET)
+    corrected = rows[["id", "due", "team"]].assign(late=60.0)
+    world.bring("outcomes", corrected, QUIET + timedelta(days=2))
+
+    assert monitor(world.project, QUIET) == before
+    after = monitor(world.project, BAD).record
+    assert after is not None
+    assert after["rows"] == len(by_hand(world.project, BAD))
+
+
+def test_a_lost_drift_report_is_drawn_again(world: World) -> None:
+    found = monitor(world.project, QUIET)
+    assert found.drift_report is not None
+    folder = (world.project.home.reports("small") / found.drift_report).parent
+    drift = (folder / "drift.json").read_bytes()
+    shutil.rmtree(folder)
+
+    assert monitor(world.project, QUIET) == found
+    assert (folder / "drift.json").read_bytes() == drift
+
+
+def test_drift_alone_asks_for_a_retrain_where_it_is_configured(world: World) -> None:
+    project = world.configure(
+        ("monitoring: {min_rows: 50}", "monitoring: {min_rows: 50, rules: {moved: {kind: drift, share: 0.6}}}")
+    )
+    assert monitor(project, QUIET).state == "quiet"
+
+    rows = rows_between(BAD, WORSE + timedelta(days=2))
+    moved = rows[["id", "due", "team", "size"]].assign(team="red", size=rows["size"] / 100)
+    shutil.rmtree(project.lake / "predictions")
+    # The correction is known before the rows' moments, so they are scored on what it says.
+    world.bring("jobs", moved, BAD)
+    score(project, WORSE + timedelta(days=2), timedelta(days=9))
+    found = monitor(project, WORSE + timedelta(days=2))
+
+    assert found.state == "alarm"
+    assert found.alarms == ["moved"]
+    assert found.new_request
+    assert "share of drifted columns" in world.ledger.open_requests("small")[0].reason
+
+
+def test_a_drift_method_that_does_not_exist_is_a_params_error(world: World) -> None:
+    project = world.configure(("monitoring: {min_rows: 50}", "monitoring: {min_rows: 50, drift: {numeric: guess}}"))
+    with pytest.raises(ParamsError, match=r"monitoring\.drift: No stattest found of name guess"):
+        monitor(project, QUIET)
+    assert world.ledger.windows("small", "one") == []
+
+
+def test_an_altered_reference_is_refused(world: World) -> None:
+    path = world.project.home.models("small") / "one" / "reference.parquet"
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(RegistryError, match=r"reference\.parquet is missing or not what was stored"):
+        monitor(world.project, QUIET)
+
+
+def test_two_at_once_make_one_record_and_one_request(world: World) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: monitor(world.project, BAD), "ab"))
+
+    assert [one.record for one in found] == [found[0].record] * 2
+    assert sorted(one.new_request for one in found) == [False, True]
+    assert len(world.ledger.windows("small", "one")) == 1
+    assert len(world.ledger.requests("small")) == 1
+
+
+RUN = """
+import sys
+from datetime import datetime
+from evergreen.project import Project
+from evergreen.stages.monitor import monitor
+monitor(Project.load(sys.argv[1]), datetime.fromisoformat(sys.argv[2]))
+"""
+
+
+def test_killed_between_any_two_writes_it_ends_with_the_same_record_and_request(world: World, tmp_path: Path) -> None:
+    undisturbed = Project.load(shutil.copytree(world.project.root, tmp_path / "undisturbed"))
+    expected = monitor(undisturbed, BAD)
+    found: MonitorResult | None = None
+    for place in ("monitor.drift", "monitor.recorded", "monitor.reported"):
+        command = [sys.executable, "-c", RUN, str(world.project.root), BAD.isoformat()]
+        killed = subprocess.run(command, env={**os.environ, "EVERGREEN_KILL_AT": place}, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert world.ledger.requests("small") == []
+    found = monitor(world.project, BAD)
+
+    assert found == expected
+    assert found.new_request
+    reports = [project.home.reports("small") / str(expected.summary) for project in (world.project, undisturbed)]
+    assert reports[0].read_bytes() == reports[1].read_bytes()
+
+
+def test_the_shift_begins_where_the_tests_think() -> None:
+    assert day(SHIFT) == QUIET
