@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SMALL
-from synthetic import feature_frame, write_features
+from tests.conftest import SMALL
+from tests.synthetic import feature_frame, write_features
 
 from evergreen.errors import EvergreenError, RegistryError
 from evergreen.stages.evaluate import evaluate

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import SMALL
-from synthetic import feature_frame, write_features
+from tests.conftest import SMALL
+from tests.synthetic import feature_frame, write_features
 
 from evergreen.errors import EvergreenError
 from evergreen.paths import file_sha256

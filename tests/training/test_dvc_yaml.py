@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
-from synthetic import write_features
+from tests.synthetic import write_features
 
 from evergreen.stages.evaluate import evaluate
 from evergreen.stages.train import train

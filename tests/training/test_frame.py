@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from synthetic import write_features
+from tests.synthetic import write_features
 
 from evergreen.errors import EvergreenError
 from evergreen.training.frame import inputs, outcomes, read_features, read_frame, write_table

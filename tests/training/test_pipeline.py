@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL
+from tests.conftest import SMALL
 
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params.load import load_params_text

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL
-from synthetic import feature_frame
+from tests.conftest import SMALL
+from tests.synthetic import feature_frame
 
 from evergreen.errors import EvergreenError
 from evergreen.params.load import load_params_text

@@ -9,8 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,23 +53,50 @@ def run(path: Path, jobs: Sequence[Job], processes: int | None = None) -> Iterat
     """Run `jobs` on the feature table at `path`, giving each as it is finished.
 
     `processes` defaults to two where the machine has two and the table is neither small nor huge. Errors of a fit
-    are raised as they are, and the other jobs are dropped.
+    are raised as they are, and the jobs not yet begun are dropped.
     """
     count = _processes(max(len(job.rows) for job in jobs)) if processes is None else processes
     if count == 1:
         table = _load(path, jobs[0].recipe.names, jobs[0].recipe.categorical)
         yield from (_fit(job, *table) for job in jobs)
         return
+    yield from _shared(path, jobs)
+
+
+def _shared(path: Path, jobs: Sequence[Job]) -> Iterator[Fitted]:
+    """Run `jobs` here and in one process beside this one, each taking the next job when it is free."""
+    todo, done = deque(jobs), deque[Fitted]()
     # Spawned, not forked: a fork of a process whose Arrow or OpenMP threads have run can hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
-        futures = [pool.submit(_fit_here, path, job) for job in jobs]
+    with (
+        ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as pool,
+        ThreadPoolExecutor(1) as feeder,
+    ):
+        other = feeder.submit(_feed, pool, path, todo, done)
         try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            table = _load(path, jobs[0].recipe.names, jobs[0].recipe.categorical)
+            while (job := _next(todo)) is not None:
+                yield _fit(job, *table)
+                while done:
+                    yield done.popleft()
+                if other.done():
+                    other.result()  # an error there ends the work here
+            other.result()
+            yield from done
+        finally:
+            todo.clear()
+
+
+def _feed(pool: ProcessPoolExecutor, path: Path, todo: deque[Job], done: deque[Fitted]) -> None:
+    while (job := _next(todo)) is not None:
+        done.append(pool.submit(_fit_here, path, job).result())
+
+
+def _next(todo: deque[Job]) -> Job | None:
+    try:
+        return todo.popleft()
+    except IndexError:
+        return None
 
 
 def _fit(job: Job, rows: pd.DataFrame, labels: Any) -> Fitted:
