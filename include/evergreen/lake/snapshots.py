@@ -133,7 +133,7 @@ def _write_table(con: Backend, table: ir.Table, spec: Table, folder: Path) -> Sn
     for (month,) in months:
         query = f"select {columns} from __placed where __month = {literal(month)} order by {key}, _version"
         path = folder / f"{month}.parquet"
-        rows += write_parquet(path, schema, con.raw_sql(query).fetch_record_batch(100_000))
+        rows += write_parquet(path, schema, con.raw_sql(query).to_arrow_reader(100_000))
         files[path.name] = file_sha256(path)
     con.raw_sql("drop table __placed")
     return SnapshotTable(rows=rows, files=files)
