@@ -44,7 +44,6 @@ FIXED = {
     "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
-    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "AIRFLOW__API__HOST": HOST,
 }
 LOCAL_SETTINGS = '''"""Written by `evergreen up`: what every Airflow process does at its start."""
@@ -69,7 +68,7 @@ def settings(project: Project, ports: Ports) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{ports.airflow_url}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        "AIRFLOW__DAG_PROCESSOR__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "dag_processor"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "dag_processor"),
         "AIRFLOW__API__PORT": str(ports.of("airflow")),
         "AIRFLOW__API__BASE_URL": ports.airflow_url,
         # setproctitle must leave the environment alone: leftovers are found by it.
@@ -77,7 +76,7 @@ def settings(project: Project, ports: Ports) -> dict[str, str]:
     }
     if sys.platform == "linux":
         # Python 3.14 turns to forkserver, whose workers would import everything again.
-        found["AIRFLOW__SCHEDULER__MP_START_METHOD"] = "fork"
+        found["AIRFLOW__CORE__MP_START_METHOD"] = "fork"
     return found
 
 

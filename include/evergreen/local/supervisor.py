@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shlex
+import stat
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -24,14 +26,22 @@ SOCKET_LIMIT = 92
 
 
 def socket_path(home: Home) -> Path:
-    """Where supervisord listens. Raises ServerError where the home's path is too long for a socket."""
+    """Where supervisord listens: in the home, or where that path is too long for a socket, in a folder in /tmp.
+
+    Raises ServerError where somebody else has made that folder.
+    """
     path = home.run / "supervisor.sock"
-    if len(os.fsencode(path)) > SOCKET_LIMIT:
+    if len(os.fsencode(path)) <= SOCKET_LIMIT:
+        return path
+    folder = Path("/tmp") / f"evergreen-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
         raise ServerError(
-            f"{path} is longer than the {SOCKET_LIMIT} bytes that a socket's path may have: "
-            "set EVERGREEN_HOME to a folder with a shorter path, and use it from then on"
+            f"{folder} is not a folder that only you can use, and {path} is too long for a socket: "
+            "remove that folder, or set EVERGREEN_HOME to a shorter path"
         )
-    return path
+    return folder / f"{hashlib.sha256(os.fsencode(home.root)).hexdigest()[:16]}.sock"
 
 
 def render(home: Home, programs: Sequence[Program]) -> str:
@@ -88,18 +98,19 @@ class Supervisor:
     """A running supervisord."""
 
     def __init__(self, home: Home) -> None:
-        from supervisor.xmlrpc import SupervisorTransport
-
-        transport = SupervisorTransport(None, None, f"unix://{socket_path(home)}")
-        self._proxy = ServerProxy("http://127.0.0.1", transport=transport)
-        self._home = home
+        self._url = f"unix://{socket_path(home)}"
 
     def call(self, method: str, *arguments: object) -> Any:
         """Call a method of its `supervisor` interface. Raises OSError when nobody answers, Fault when refused."""
+        from supervisor.xmlrpc import SupervisorTransport
+
+        transport = SupervisorTransport(None, None, self._url)
         try:
-            return getattr(self._proxy.supervisor, method)(*arguments)
+            return getattr(ServerProxy("http://127.0.0.1", transport=transport).supervisor, method)(*arguments)
         except HTTPException as error:
             raise ConnectionError(str(error)) from error
+        finally:
+            transport.close()
 
     def states(self) -> dict[str, dict[str, Any]]:
         """supervisord's record of each program: statename, pid, spawnerr, start..."""
@@ -155,8 +166,19 @@ def shut_down(home: Home, timeout: float = 60) -> int:
     if running is not None:
         with contextlib.suppress(OSError, Fault, psutil.NoSuchProcess):
             process = psutil.Process(running.call("getPID"))
+            # All at once: its own shutdown stops one program after the other.
+            running.call("stopAllProcesses", False)
+            _wait_stopped(running, timeout)
             running.call("shutdown")
             wait_gone([process], timeout)
     ended = end(marked(str(home.root)), grace=5)
     socket_path(home).unlink(missing_ok=True)
     return ended
+
+
+def _wait_stopped(supervisor: Supervisor, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if not any(info["pid"] for info in supervisor.states().values()):
+            return
+        time.sleep(0.05)

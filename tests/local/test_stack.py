@@ -1,0 +1,138 @@
+"""The real servers on free ports: healthy, on loopback only, back after a kill, gone when down."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from evergreen.errors import ServerError
+from evergreen.local import stack
+from evergreen.local.api import AirflowApi
+from evergreen.local.ports import HOST
+from evergreen.local.processes import marked, wait_gone
+from evergreen.project import Project
+
+DAG = """
+from airflow.sdk import Param, dag, task
+
+@dag(schedule=None, params={"as_of": Param(None, type=["null", "string"])})
+def probe():
+    @task
+    def names():
+        return ["a", "b"]
+
+    @task
+    def work(name, params=None):
+        print("as of", params["as_of"])
+        if name == "b":
+            raise ValueError("planted")
+
+    work.expand(name=names())
+
+probe()
+"""
+
+
+def free_ports() -> int:
+    """A port that is free and whose successor is."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind((HOST, 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind((HOST, port + 1))
+            except OSError:
+                continue
+        if port < 65_000:
+            return port
+
+
+@pytest.fixture
+def project(make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    monkeypatch.setenv("EVERGREEN_PORT", str(free_ports()))
+    project = make_project()
+    (project.root / "dags").mkdir()
+    (project.root / "dags" / "probe_dag.py").write_text(DAG)
+    yield project
+    stack.down(project)
+
+
+def processes(project: Project, program: str | None = None) -> list[psutil.Process]:
+    return marked(str(project.home.root), program)
+
+
+@pytest.mark.stack
+def test_a_stack_lives_through_kills_and_leaves_nothing(project: Project) -> None:
+    up = stack.up(project)
+    assert up.started
+    assert all(server.healthy and server.state == "running" for server in stack.status(project))
+    assert listeners(project) == {(HOST, int(url.rpartition(":")[2])) for url in (up.airflow_url, up.mlflow_url)}
+
+    said: list[str] = []
+    assert not stack.up(project, progress=said.append).started
+    assert "up already" in said[0]
+
+    # MLflow's parent dies hard and leaves the port to its child; meanwhile Airflow works.
+    parent = server_pid(project, "mlflow")
+    os.kill(parent, signal.SIGKILL)
+    a_failed_run_says_why(project)
+    stack.up(project)
+    assert server_pid(project, "mlflow") != parent
+
+    before, parent_of_all = processes(project), supervisord(project)
+    parent_of_all.kill()
+    assert wait_gone([parent_of_all], 5)
+    assert {server.state for server in stack.status(project)} == {"stopped"}
+    assert stack.up(project, progress=said.append).started
+    assert any("left over" in text for text in said)
+    assert wait_gone(before, 0)
+
+    stack.down(project, progress=said.append)
+    assert processes(project) == []
+    assert said[-1] == "the servers are down"
+    stack.down(project, progress=said.append)
+    assert said[-1] == "the servers were down already"
+
+
+def a_failed_run_says_why(project: Project) -> None:
+    with AirflowApi(project.home) as api:
+        api.wait_for_dag("probe")
+        assert api.import_errors() == {}
+        api.unpause("probe")
+        heard: list[tuple[str, str | None]] = []
+        run = api.trigger("probe", {"as_of": "2013-04-01T00:00:00Z"})
+        with pytest.raises(ServerError) as caught:
+            api.wait(run, 60, on_task=lambda task: heard.append((task.label, task.state)))
+        text = str(caught.value)
+        assert "Failed: work [1]." in text
+        assert "as of 2013-04-01T00:00:00Z" in text
+        assert "ValueError: planted" in text
+        assert ("names", "success") in heard
+        assert [known.id for known in api.runs("probe")] == [run.id]
+        with pytest.raises(ServerError, match="404"):
+            api.trigger("no_such_dag")
+
+
+def listeners(project: Project) -> set[tuple[str, int]]:
+    """Where the stack's processes listen."""
+    return {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in processes(project)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def server_pid(project: Project, name: str) -> int:
+    pid = next(server.pid for server in stack.status(project) if server.name == name)
+    assert pid is not None
+    return pid
+
+
+def supervisord(project: Project) -> psutil.Process:
+    return next(process for process in processes(project) if "supervisor.supervisord" in process.cmdline())
