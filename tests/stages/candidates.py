@@ -9,11 +9,16 @@ from datetime import datetime
 import pandas as pd
 from tests.synthetic import feature_frame, write_features
 
+from evergreen.builds.records import Build
 from evergreen.builds.worktree import ensure_build, open_build
 from evergreen.project import Project
 from evergreen.registry.bundle import Bundle, load_bundle, store_bundle
 from evergreen.stages.evaluate import evaluate
+from evergreen.stages.features import features
+from evergreen.stages.ingest import ingest
+from evergreen.stages.snapshot import snapshot
 from evergreen.stages.train import train
+from evergreen.stages.validate import validate
 
 
 class Candidates:
@@ -41,10 +46,27 @@ class Candidates:
         frame.loc[unknown, "_label_known_at"] = pd.NaT
         frame = change(frame[["_key", "_time", *build.project.params.features.names(), "_label", "_label_known_at"]])
         write_features(build.project, frame)
-        train(build.project)
-        evaluate(build.project)
-        store_bundle(build.project, build.id)
-        return build.id
+        return self._train(build)
+
+    def make_from_lake(self, as_of: datetime) -> str:
+        """The same from the rows that the lake knows at `as_of`."""
+        build = open_build(self.project, as_of)
+        snapshot(build.project, as_of)
+        features(build.project)
+        return self._train(build)
+
+    def fill_lake(self, as_of: datetime) -> None:
+        """Ingest the world's rows as two tables."""
+        frame = feature_frame()
+        due = frame["_time"] + pd.Timedelta(hours=1)
+        jobs = pd.DataFrame({"id": frame.index, "due": due, "team": frame["team"], "size": frame["size"]})
+        outcomes = jobs[["id", "due", "team"]].assign(late=frame["_label"] * 20).dropna()
+        drops = self.project.root / "drops"
+        drops.mkdir()
+        for table, rows in (("jobs", jobs), ("outcomes", outcomes)):
+            rows.to_csv(drops / f"{table}-1.csv", index=False)
+            ingest(self.project, table, as_of)
+            validate(self.project, table)
 
     def here(self, build: str) -> Project:
         """The project in a build's worktree."""
@@ -62,6 +84,12 @@ class Candidates:
         path.write_text(text.replace(old, new))
         self._commit("params")
         self.project = Project.load(self.project.root)
+
+    def _train(self, build: Build) -> str:
+        train(build.project)
+        evaluate(build.project)
+        store_bundle(build.project, build.id)
+        return build.id
 
     def _commit(self, message: str) -> None:
         for command in (["add", "."], ["commit", "-qm", message]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,10 @@ from evergreen.errors import RegistryError
 from evergreen.ledger import Ledger, Promotion, Request
 from evergreen.ledger.replay import replay
 from evergreen.project import Project
+from evergreen.registry.evidence import load_evidence
 from evergreen.stages.gate import GateResult, gate
+from evergreen.training.artifacts import predict
+from evergreen.training.frame import read_features
 
 FIRST = datetime(2024, 1, 29, 8, tzinfo=UTC)
 LATER = datetime(2024, 2, 8, 8, tzinfo=UTC)
@@ -117,14 +119,27 @@ def test_a_bad_champion_is_beaten_and_a_promotion_waits_its_week(candidates: Can
     assert f"better than {bad} in log_loss" in result.reason
 
 
-def test_a_champion_with_other_features_predicts_from_its_own(candidates: Candidates, tmp_path: Path) -> None:
-    """The candidate's snapshot lacks what the champion needs: nothing to compare, said plainly."""
+def test_a_champion_with_other_features_predicts_from_its_own(candidates: Candidates) -> None:
+    candidates.fill_lake(LATER)
+    first = judge(candidates, candidates.make_from_lake(FIRST), FIRST)
+    crown(candidates, first, FIRST)
+    as_it_was = candidates.make_from_lake(LATER)
+    candidates.change_params("size: size, hour", "size: size / 2, hour")
+    result = judge(candidates, candidates.make_from_lake(LATER), LATER)
+    rows = load_evidence(candidates.project.home, str(result.evidence))
+    features = read_features(candidates.here(as_it_was).build / "features.parquet", candidates.bundle(as_it_was).params)
+    own = features.set_index("_key").loc[rows["_key"].to_pylist()]
+    np.testing.assert_array_equal(rows["p_champion"], predict(candidates.bundle(first.build).model(), own))
+
+
+def test_a_champion_that_cannot_predict_these_rows_is_nothing_to_compare(candidates: Candidates) -> None:
     first = judge(candidates, candidates.make(FIRST), FIRST)
     crown(candidates, first, FIRST)
-    candidates.change_params("size: size, ", "")
+    candidates.change_params("size: size, ", "")  # and this build has no snapshot to make it from
     result = judge(candidates, candidates.make(LATER), LATER)
     assert result.verdict == "inconclusive"
     assert f"nothing to compare: the champion {first.build} cannot predict these rows" in result.reason
+    assert [one.same for one in replay(candidates.project)] == [True, True]
 
 
 def test_a_judged_file_that_is_not_what_the_twin_says_is_refused(candidates: Candidates) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,154 +12,169 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.stages.candidates import Candidates
+from mlflow import MlflowClient
+from tests.conftest import SMALL
+from tests.servers import free_port
 
 from evergreen.errors import EvergreenError, RegistryError
 from evergreen.ledger import Decision, Ledger
 from evergreen.project import Project
+from evergreen.registry.bundle import load_bundle, store_bundle
 from evergreen.registry.models import aliases
-from evergreen.stages.gate import gate
 from evergreen.stages.promote import promote, reconcile
+from evergreen.training.record import TrainingRecord
 
-# MLflow's own database code, which runs in its server's process otherwise.
-mlflow_in_process = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
+NAME = "promoted"
 FIRST = datetime(2024, 1, 29, 8, tzinfo=UTC)
+WEEK = timedelta(days=7)
+
+
+class Candidates:
+    """Stored builds and verdicts about them. Promoting loads no model, so a model is any bytes here."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.ledger = project, Ledger.open(project.home)
+
+    def judge(self, build: str, as_of: datetime = FIRST) -> str:
+        """Store a build and record a verdict to promote it after the present champion."""
+        sha256 = self._store(build, as_of)
+        champion = self.ledger.champion(self.project.name)
+        decision = Decision(
+            id=f"gate-{self.project.name}-{build}", name=self.project.name, kind="gate", build=build, as_of=as_of,
+            verdict="promote", reason="better", actor="test",
+            inputs={"candidate": {"bundle": sha256}, "champion": champion and {"build": champion.build}},
+        )  # fmt: skip
+        return self.ledger.record_decision(decision).id
+
+    def champion(self) -> str | None:
+        champion = self.ledger.champion(self.project.name)
+        return champion.build if champion else None
+
+    def _store(self, build: str, as_of: datetime) -> str:
+        self.project.build.mkdir(exist_ok=True)
+        for file in ("model.pkl", "twin.pkl", "reference.parquet", "sample.parquet"):
+            (self.project.build / file).write_text(f"{file} of {build}")
+        hashes = {
+            f"{kind}_sha256": hashlib.sha256(f"{kind}.pkl of {build}".encode()).hexdigest()
+            for kind in ("model", "twin")
+        }
+        TrainingRecord(
+            cutoff=as_of, judge_from=as_of - WEEK, rows=9, positives=3, twin_rows=6, window_rows=3,
+            estimator="logistic", baseline=None, features=("size",), categorical=(), baseline_sha256=None,
+            environment={}, **hashes,
+        ).write(self.project.build / "training.json")  # fmt: skip
+        return store_bundle(self.project, build).sha256
 
 
 @pytest.fixture
 def candidates(make_project: Callable[..., Project]) -> Candidates:
-    return Candidates(make_project())
+    return Candidates(make_project(SMALL.replace("name: small", f"name: {NAME}")))
 
 
 @pytest.fixture
-def judged(candidates: Candidates) -> str:
-    """A decision to promote a first build."""
-    result = gate(candidates.project, candidates.make(FIRST), FIRST, "test")
-    assert result.verdict == "promote"
-    return result.decision
-
-
-@pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
-    """A real MLflow registry in a database; call it with a build to register a version of it."""
-    from mlflow import MlflowClient
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    client = MlflowClient()
+def register(mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """Register versions in a real MLflow, whose model of our name is empty before."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
+    client = MlflowClient(mlflow_uri)
+    if client.search_registered_models(f"name = '{NAME}'"):
+        client.delete_registered_model(NAME)
+    client.create_registered_model(NAME)
 
     def register(build: str) -> int:
-        if not client.search_registered_models("name = 'small'"):
-            client.create_registered_model("small")
-        version = client.create_model_version("small", f"file://{tmp_path}", tags={"evergreen.build": f"small/{build}"})
+        version = client.create_model_version(
+            NAME, "s3://nowhere/model", tags={"evergreen.build": f"{NAME}/{build}"}
+        )
         return int(version.version)
 
     return register
 
 
-def later(candidates: Candidates, days: int = 8) -> Decision:
-    """A recorded verdict to promote another build; only what `promote` reads of a decision."""
-    ledger = Ledger.open(candidates.project.home)
-    champion = ledger.champion("small")
-    assert champion is not None
-    as_of = FIRST + timedelta(days=days)
-    build = candidates.make(as_of)
-    inputs = {"candidate": {"bundle": candidates.bundle(build).sha256}, "champion": {"build": champion.build}}
-    return ledger.record_decision(
-        Decision(
-            id=f"gate-small-{build}", name="small", kind="gate", build=build, as_of=as_of, verdict="promote",
-            reason="better", inputs=inputs, actor="test",
-        )
-    )  # fmt: skip
-
-
-def test_without_mlflow_the_ledger_alone_says_who_the_champion_is(candidates: Candidates, judged: str) -> None:
-    ledger = Ledger.open(candidates.project.home)
-    result = promote(candidates.project, judged)
-    champion = ledger.champion("small")
+def test_without_mlflow_the_ledger_alone_says_who_the_champion_is(candidates: Candidates) -> None:
+    decision = candidates.judge("one")
+    result = promote(candidates.project, decision)
+    champion = candidates.ledger.champion(NAME)
     assert champion is not None
     assert (result.promoted, result.version, result.previous) == (True, None, None)
-    assert (champion.build, champion.as_of, champion.decision) == (result.build, FIRST, judged)
-    assert champion.bundle == candidates.bundle(champion.build).sha256
-    assert champion.cutoff == candidates.bundle(champion.build).training.cutoff
-    assert promote(candidates.project, judged) == result
-    assert len(ledger.promotions("small")) == 1
+    assert (champion.build, champion.as_of, champion.cutoff, champion.decision) == ("one", FIRST, FIRST, decision)
+    assert champion.bundle == load_bundle(candidates.project.home, NAME, "one").sha256
+    assert promote(candidates.project, decision) == result
+    assert len(candidates.ledger.promotions(NAME)) == 1
 
 
 @pytest.mark.parametrize("verdict", ["reject", "inconclusive", "skipped"])
-def test_only_a_verdict_to_promote_promotes(make_project: Callable[..., Project], verdict: str) -> None:
-    project = make_project()
-    ledger = Ledger.open(project.home)
-    ledger.record_decision(
-        Decision(
-            id="d", name="small", kind="gate", build="b", as_of=FIRST, verdict=verdict, reason="because", actor="test"
-        )
+def test_only_a_verdict_to_promote_promotes(candidates: Candidates, verdict: str) -> None:
+    decision = Decision(
+        id="d", name=NAME, kind="gate", build="b", as_of=FIRST, verdict=verdict, reason="because", actor="test"
     )
-    result = promote(project, "d")
+    candidates.ledger.record_decision(decision)
+    result = promote(candidates.project, "d")
     assert (result.promoted, result.reason) == (False, f"{verdict}: because")
-    assert ledger.champion("small") is None
+    assert candidates.champion() is None
 
 
-@mlflow_in_process
-def test_aliases_follow_the_ledger(candidates: Candidates, judged: str, registry: Callable[[str], int]) -> None:
-    first = Ledger.open(candidates.project.home).decision(judged).build
-    with pytest.raises(RegistryError, match=f"no version of the build {first}, so it was not promoted"):
-        promote(candidates.project, judged)
-    assert Ledger.open(candidates.project.home).champion("small") is None
-    one = registry(str(first))
-    assert promote(candidates.project, judged).version == one
-    assert aliases("small") == {"champion": one}
-    second = later(candidates)
-    two = registry(str(second.build))
-    assert promote(candidates.project, second.id).previous == first
-    assert aliases("small") == {"champion": two, "previous": one}
+def test_aliases_follow_the_ledger(candidates: Candidates, register: Callable[[str], int]) -> None:
+    first = candidates.judge("one")
+    with pytest.raises(RegistryError, match="no version of the build one, so it was not promoted"):
+        promote(candidates.project, first)
+    assert candidates.champion() is None
+    one = register("one")
+    assert promote(candidates.project, first).version == one
+    assert aliases(NAME) == {"champion": one}
+    second, two = candidates.judge("two", FIRST + WEEK), register("two")
+    assert promote(candidates.project, second).previous == "one"
+    assert aliases(NAME) == {"champion": two, "previous": one}
     # Carried out once more, the first decision moves nothing back.
-    assert promote(candidates.project, judged).promoted
-    assert aliases("small") == {"champion": two, "previous": one}
+    assert promote(candidates.project, first).promoted
+    assert aliases(NAME) == {"champion": two, "previous": one}
 
 
-@mlflow_in_process
 def test_killed_between_ledger_and_aliases_the_next_run_finishes(
-    candidates: Candidates, judged: str, registry: Callable[[str], int]
+    candidates: Candidates, register: Callable[[str], int]
 ) -> None:
-    version = registry(str(Ledger.open(candidates.project.home).decision(judged).build))
-    command = [str(Path(sys.executable).parent / "evergreen"), "promote", judged]
+    decision, version = candidates.judge("one"), register("one")
+    command = [str(Path(sys.executable).parent / "evergreen"), "promote", decision]
     killed = {**os.environ, "EVERGREEN_KILL_AT": "promote.recorded"}
     run = subprocess.run(command, env=killed, cwd=candidates.project.root, check=False)
     assert run.returncode == -signal.SIGKILL
-    assert aliases("small") == {}
-    assert Ledger.open(candidates.project.home).champion("small") is not None
+    assert (candidates.champion(), aliases(NAME)) == ("one", {})
     reconcile(candidates.project)
-    assert aliases("small") == {"champion": version}
+    assert aliases(NAME) == {"champion": version}
+    assert promote(candidates.project, decision).version == version
 
 
-def test_with_mlflow_away_nothing_is_promoted(
-    candidates: Candidates, judged: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound and not listening: the port refuses
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{unused.getsockname()[1]}")
-        with pytest.raises(RegistryError, match="does not answer"):
-            promote(candidates.project, judged)
-    assert Ledger.open(candidates.project.home).champion("small") is None
+def test_with_mlflow_away_nothing_is_promoted(candidates: Candidates, monkeypatch: pytest.MonkeyPatch) -> None:
+    decision = candidates.judge("one")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(RegistryError, match="does not answer"):
+        promote(candidates.project, decision)
+    assert candidates.champion() is None
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert promote(candidates.project, judged).promoted
+    assert promote(candidates.project, decision).promoted
 
 
-def test_a_model_altered_since_the_verdict_is_not_promoted(candidates: Candidates, judged: str) -> None:
-    build = str(Ledger.open(candidates.project.home).decision(judged).build)
-    candidates.bundle(build).path("model.pkl").write_bytes(b"another model")
-    with pytest.raises(RegistryError, match=r"model\.pkl is missing or not what was stored"):
-        promote(candidates.project, judged)
-    assert Ledger.open(candidates.project.home).champion("small") is None
+@pytest.mark.parametrize("file", ["model.pkl", "twin.pkl", "bundle.json"])
+def test_a_build_altered_since_the_verdict_is_not_promoted(candidates: Candidates, file: str) -> None:
+    decision = candidates.judge("one")
+    place = candidates.project.home.models(NAME) / "one" / file
+    place.write_bytes(place.read_bytes() + b" ")
+    with pytest.raises(RegistryError, match="not what was"):
+        promote(candidates.project, decision)
+    assert candidates.champion() is None
 
 
-def test_a_verdict_that_another_promotion_has_overtaken_is_refused(candidates: Candidates, judged: str) -> None:
-    promote(candidates.project, judged)
-    one, two = later(candidates, 8), later(candidates, 9)
-    promote(candidates.project, one.id)
-    with pytest.raises(EvergreenError, match=f"that is `{one.build}`; run the retrain again"):
-        promote(candidates.project, two.id)
-    champion = Ledger.open(candidates.project.home).champion("small")
-    assert champion is not None
-    assert champion.build == one.build
+def test_a_verdict_that_another_promotion_has_overtaken_is_refused(candidates: Candidates) -> None:
+    promote(candidates.project, candidates.judge("one"))
+    two, three = candidates.judge("two", FIRST + WEEK), candidates.judge("three", FIRST + WEEK)
+    promote(candidates.project, two)
+    with pytest.raises(EvergreenError, match="`three` was to follow the champion `one`, but that is `two`"):
+        promote(candidates.project, three)
+    assert candidates.champion() == "two"
+
+
+def test_a_decision_about_another_use_case_is_refused(
+    candidates: Candidates, make_project: Callable[..., Project]
+) -> None:
+    decision = candidates.judge("one")
+    other = Project(candidates.project.root, make_project(SMALL).params, candidates.project.home)
+    with pytest.raises(RegistryError, match="is about `promoted`, not about `small`"):
+        promote(other, decision)
