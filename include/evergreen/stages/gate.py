@@ -78,7 +78,7 @@ def gate(project: Project, build: str, as_of: datetime, actor: str) -> GateResul
 
 
 def decision_id(name: str, build: str, champion: str | None) -> str:
-    """`gate-flights-20130501T0700-1a2b3c4-against-20130401T0400-1a2b3c4`."""
+    """`gate-<name>-<build>-against-<champion build, or none>`: the same judgement has the same name."""
     return f"gate-{name}-{build}-against-{champion or 'none'}"
 
 
