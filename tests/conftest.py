@@ -11,6 +11,7 @@ import pytest
 
 from evergreen.project import Project
 
+pytest_plugins = ["tests.servers"]
 ROOT = Path(__file__).parents[1]
 
 SMALL = """

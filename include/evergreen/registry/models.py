@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from evergreen.registry.contents import Outcome, feature_schema
@@ -99,7 +100,11 @@ def _log_model(run: Run, kind: str, model: Any, outcome: Outcome) -> str:
     """Log one model to the active run, as skops: nothing is executed by loading it."""
     from importlib.metadata import version
 
-    import mlflow.sklearn
+    with warnings.catch_warnings():
+        # MLflow warns of a type hint of its own when this is imported.
+        warnings.filterwarnings("ignore", "(?s).*Any type hint is inferred", UserWarning)
+        import mlflow.pyfunc
+        import mlflow.sklearn
 
     from evergreen.training.estimators import skops_trusted
 

@@ -63,8 +63,10 @@ def track(project: Project, build: str) -> TrackResult:
     # One writer at a time: of three that race for a run, each would make one.
     with connected(then) as client, lock(project.home, f"{project.name}/track"):
         run = find_run(client, here.project.name, build)
-        version = find_version(client, here.project.name, build)
-        if run is None or version is None or not _is_complete(run, outcome):
+        found = find_version(client, here.project.name, build)
+        if run is not None and found is not None and _is_complete(run, outcome):
+            version = int(found.version)
+        else:
             run = client.get_run(open_run(client, here.project.home, here.project.name, build))
             version = _complete(client, run, outcome)
     url = url_of(run.info.experiment_id, run.info.run_id)
