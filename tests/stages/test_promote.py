@@ -81,9 +81,7 @@ def register(mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     client.create_registered_model(NAME)
 
     def register(build: str) -> int:
-        version = client.create_model_version(
-            NAME, "s3://nowhere/model", tags={"evergreen.build": f"{NAME}/{build}"}
-        )
+        version = client.create_model_version(NAME, "s3://nowhere/model", tags={"evergreen.build": f"{NAME}/{build}"})
         return int(version.version)
 
     return register

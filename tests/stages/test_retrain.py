@@ -127,7 +127,8 @@ def test_labels_count_as_the_lake_knows_them(make_project: Callable[..., Project
     project = make_project()
     drops = project.root / "drops"
     drops.mkdir()
-    (drops / "outcomes-1.csv").write_text("id,due,team,late\n1,2013-03-30 12:00:00,red,20\n2,2013-03-31 12:00:00,red,1\n")
+    rows = "id,due,team,late\n1,2013-03-30 12:00:00,red,20\n2,2013-03-31 12:00:00,red,1\n"
+    (drops / "outcomes-1.csv").write_text(rows)
     ingest(project, "outcomes", AS_OF)
     validate(project, "outcomes")
     assert begin(project, AS_OF).label_cutoff == "2013-03-31T12:00:00Z"  # due + 1 day; the other is not known yet
