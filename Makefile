@@ -39,7 +39,7 @@ check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked p
 	@head -1 requirements.txt | grep -q "$$(git hash-object requirements.in)" \
 		|| { echo "requirements.txt is not locked from this requirements.in: run make lock"; exit 1; }
 	$(BIN)/evergreen check
-	$(BIN)/evergreen docs params --check
+	$(BIN)/evergreen docs --check
 	@rm -f .venv/dvc.log
 	@{ $(BIN)/dvc repro --dry --allow-missing > .venv/dvc.log 2>&1 && ! grep "^Running stage" .venv/dvc.log; } \
 		|| { cat .venv/dvc.log; echo "dvc.yaml or dvc.lock is not up to date: run dvc repro, commit dvc.lock"; exit 1; }

@@ -60,15 +60,15 @@ def up(project: Project, *, progress: Callable[[str], None] = print, timeout: fl
         supervisor = connect(home)
         ports = _ports(home, running=supervisor is not None)
         if supervisor is not None and _all_healthy(ports):
-            progress(f"the servers are up already: Airflow {ports.airflow_url}, MLflow {ports.mlflow_url}")
-            return _stack(home, ports, started=False, seconds=0)
+            progress("the servers are up already")
+            return _stack(home, ports, progress, started=False, seconds=0)
         since = datetime.now(UTC)
         if supervisor is None:
             supervisor = _launch(project, ports, progress)
         for program in _programs(home, ports):
             supervisor.start(program.name)
         Waiting(home, ports, supervisor, since, progress).run(timeout)
-    return _stack(home, ports, started=True, seconds=time.monotonic() - began)
+    return _stack(home, ports, progress, started=True, seconds=time.monotonic() - began)
 
 
 def down(project: Project, *, progress: Callable[[str], None] = print) -> None:
@@ -145,5 +145,8 @@ def _all_healthy(ports: Ports) -> bool:
         return len(healthy(http, ports)) == 4
 
 
-def _stack(home: Home, ports: Ports, *, started: bool, seconds: float) -> Stack:
-    return Stack(ports.airflow_url, ports.mlflow_url, airflow.USER, airflow.password(home), started, seconds)
+def _stack(home: Home, ports: Ports, progress: Callable[[str], None], *, started: bool, seconds: float) -> Stack:
+    stack = Stack(ports.airflow_url, ports.mlflow_url, airflow.USER, airflow.password(home), started, seconds)
+    progress(f"Airflow {stack.airflow_url} (log in as {stack.user}, password {stack.password})")
+    progress(f"MLflow  {stack.mlflow_url}")
+    return stack
