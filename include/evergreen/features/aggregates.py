@@ -95,14 +95,7 @@ def _joined(questions: ir.Table, spans: ir.Table, entity: list[str], how: str, o
         spans = union_all([first, last.filter(last.slot != last.start // over)])
         questions = questions.mutate(slot=questions.at // over)
         entity = [*entity, "slot"]
-    met = questions.join(
-        spans.rename({f"of_{name}": name for name in spans.columns}),
-        [questions[name] == _of(name) for name in entity] + [_of("start") <= questions.at, _of("until") > questions.at],
-    )
+    others = spans.rename({f"of_{name}": name for name in spans.columns})
+    alike = [questions[name] == others[f"of_{name}"] for name in entity]
+    met = questions.join(others, [*alike, others.of_start <= questions.at, others.of_until > questions.at])
     return met.group_by("n").agg(value=getattr(met.of_value, how)())
-
-
-def _of(name: str) -> Any:
-    import ibis
-
-    return ibis._[f"of_{name}"]

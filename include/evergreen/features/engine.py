@@ -85,21 +85,26 @@ def evaluate(
     Raises ParamsError naming the place of an expression that does not parse, names an unknown column or has
     operands of the wrong type.
     """
-    kept = {name: name for name in table.columns} if keep is None else keep
-    parts = [f"{quote(column)} as {quote(name)}" for name, column in kept.items()]
-    parts += [f"{_bound(table, sql, time_zone)} as {quote(name)}" for name, sql in expressions.items()]
-    return _select(table, ", ".join(parts))
-
-
-def _bound(table: ir.Table, sql: Sql, time_zone: str) -> str:
     import duckdb
 
-    text = expand(sql.text, time_zone, table.columns, sql.place)
+    kept = {name: name for name in table.columns} if keep is None else keep
+    bound = {name: expand(sql.text, time_zone, table.columns, sql.place) for name, sql in expressions.items()}
+    parts = [f"{quote(column)} as {quote(name)}" for name, column in kept.items()]
+    try:
+        return _select(table, ", ".join(parts + [f"{text} as {quote(name)}" for name, text in bound.items()]))
+    except duckdb.Error:
+        for name, sql in expressions.items():
+            _try(table, bound[name], sql)
+        raise
+
+
+def _try(table: ir.Table, text: str, sql: Sql) -> None:
+    import duckdb
+
     try:
         _select(table, f"{text} as x")
     except duckdb.Error as error:
         raise ParamsError(f"{sql.place}: `{sql.text}` cannot be computed: {str(error).splitlines()[0]}") from None
-    return text
 
 
 def _select(table: ir.Table, columns: str) -> ir.Table:

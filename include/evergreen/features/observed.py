@@ -32,6 +32,7 @@ class Known:
     tables: Mapping[str, ir.Table]
     params: Params
     rows: ir.Table
+    corrected: frozenset[str]  # tables that hold a second version of a row
     first: int | None  # the first of the rows' moments, in microseconds; None without rows
 
 
@@ -53,7 +54,7 @@ def observe(
     seen = evaluate(known.tables[name], wanted, known.params.time_zone, columns)
     seen = seen.mutate(**{value: finite(seen[value]) for value in values})
     seen = seen.mutate(known=micros(seen.known), start=_start(seen))
-    seen = _spans(seen, known.tables[name], [f"k{i}" for i in range(len(spec.key))])
+    seen = _spans(seen, name in known.corrected, [f"k{i}" for i in range(len(spec.key))])
     seen = seen.filter([seen[entity].notnull() for entity in entities(view)])
     if reach is not None and known.first is not None:
         seen = seen.filter(seen.place > known.first - reach)
@@ -97,11 +98,11 @@ def _start(seen: ir.Table) -> Any:
     return ibis.ifelse(own.isnull(), ibis.null("int64"), ibis.greatest(own, micros(seen.known)))
 
 
-def _spans(seen: ir.Table, table: ir.Table, key: list[str]) -> ir.Table:
+def _spans(seen: ir.Table, corrected: bool, key: list[str]) -> ir.Table:
     import ibis
 
     seen = seen.drop("own") if "own" in seen.columns else seen
-    if not table.filter(table["_version"] > 1).count().execute():  # spares the sorting where nothing was corrected
+    if not corrected:  # nothing has a second version: spare the sorting
         seen = seen.filter(seen.start.notnull())
         return seen.mutate(until=ibis.literal(FOREVER), place=seen.start).drop("known", "version")
     window = ibis.window(group_by=key, order_by="version")

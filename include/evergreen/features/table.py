@@ -51,7 +51,8 @@ def _known(tables: Mapping[str, ir.Table], params: Params, rows: ir.Table) -> Kn
     ends = rows.aggregate(first=rows["__at"].min(), last=rows["_time"].max()).to_pyarrow().to_pylist()[0]
     if ends["last"] is not None:
         tables = {name: table.filter(table["_known_at"] <= ends["last"]) for name, table in tables.items()}
-    return Known(tables, params, rows, ends["first"])
+    corrected = frozenset(name for name, table in tables.items() if (table["_version"] > 1).any().to_pyarrow().as_py())
+    return Known(tables, params, rows, corrected, ends["first"])
 
 
 def _with_views(keep: Scratch, known: Known) -> ir.Table:
