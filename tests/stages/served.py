@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -21,6 +23,7 @@ from evergreen.ledger import Decision, Ledger, Promotion
 from evergreen.project import Project
 from evergreen.registry.bundle import load_bundle, store_bundle
 from evergreen.stages.ingest import ingest
+from evergreen.stages.score import score
 from evergreen.stages.train import train
 from evergreen.stages.validate import validate
 from evergreen.training.frame import write_table
@@ -92,17 +95,35 @@ def rows_between(after: datetime, until: datetime) -> pd.DataFrame:
 
 def open_world(folder: Path) -> World:
     """A copy of the world in `folder`."""
-    shutil.copytree(_original(), folder / "world")
-    return World(Project.load(folder / "world"))
+    return _copy(_original(), folder)
+
+
+def open_scored_world(folder: Path) -> World:
+    """The same with `one` as champion since its cut-off, and four weeks scored."""
+    return _copy(_scored(), folder)
+
+
+def _copy(root: Path, folder: Path) -> World:
+    return World(Project.load(shutil.copytree(root, folder / "world")))
+
+
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="evergreen-world-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def _scored() -> Path:
+    world = _copy(_original(), _folder())
+    world.promote("one", day(TRAINED))
+    score(world.project, day(DAYS), timedelta(days=DAYS - TRAINED))
+    return world.project.root
 
 
 @cache
 def _original() -> Path:
-    import atexit
-    import tempfile
-
-    root = Path(tempfile.mkdtemp(prefix="evergreen-world-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    root = _folder()
     (root / "params.yaml").write_text(SMALL)
     subprocess.run(["git", "init", "-q", "-b", "main", str(root)], check=True)
     project = Project.load(root)

@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from tests.data import day
-from tests.stages.served import SHIFT, TRAINED, World, open_world, predictions, rows_between
+from tests.stages.served import SHIFT, TRAINED, World, open_scored_world, open_world, predictions, rows_between
 
 from evergreen.errors import ParamsError, RegistryError
 from evergreen.ledger import Decision
 from evergreen.project import Project
-from evergreen.stages.monitor import MonitorResult, monitor
+from evergreen.stages.monitor import monitor
 from evergreen.stages.score import score
 
 WEEK = timedelta(days=7)
@@ -30,10 +30,7 @@ FIRST, QUIET, BAD, WORSE = (day(TRAINED + 7 * week) for week in (1, 2, 3, 4))
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """`one` is champion since the training cut-off, and everything is scored."""
-    world = open_world(tmp_path)
-    world.promote("one", day(TRAINED))
-    score(world.project, WORSE, timedelta(days=28))
-    return world
+    return open_scored_world(tmp_path)
 
 
 def by_hand(project: Project, end: datetime, build: str = "one") -> pd.DataFrame:
@@ -272,14 +269,24 @@ monitor(Project.load(sys.argv[1]), datetime.fromisoformat(sys.argv[2]))
 """
 
 
-def test_killed_between_any_two_writes_it_ends_with_the_same_record_and_request(world: World, tmp_path: Path) -> None:
+class Killed(BaseException):
+    """What no handler catches, in place of a SIGKILL."""
+
+
+def test_killed_between_any_two_writes_it_ends_with_the_same_record_and_request(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     undisturbed = Project.load(shutil.copytree(world.project.root, tmp_path / "undisturbed"))
     expected = monitor(undisturbed, BAD)
-    found: MonitorResult | None = None
-    for place in ("monitor.drift", "monitor.recorded", "monitor.reported"):
-        command = [sys.executable, "-c", RUN, str(world.project.root), BAD.isoformat()]
-        killed = subprocess.run(command, env={**os.environ, "EVERGREEN_KILL_AT": place}, check=False)
-        assert killed.returncode == -signal.SIGKILL
+    for place in ("monitor.drift", "monitor.reported"):
+        monkeypatch.setattr("evergreen.stages.monitor.point", lambda name, place=place: _die(name == place))
+        with pytest.raises(Killed):
+            monitor(world.project, BAD)
+        monkeypatch.undo()
+        if place == "monitor.drift":
+            command = [sys.executable, "-c", RUN, str(world.project.root), BAD.isoformat()]
+            killed = subprocess.run(command, env={**os.environ, "EVERGREEN_KILL_AT": "monitor.recorded"}, check=False)
+            assert killed.returncode == -signal.SIGKILL
         assert world.ledger.requests("small") == []
     found = monitor(world.project, BAD)
 
@@ -287,6 +294,11 @@ def test_killed_between_any_two_writes_it_ends_with_the_same_record_and_request(
     assert found.new_request
     reports = [project.home.reports("small") / str(expected.summary) for project in (world.project, undisturbed)]
     assert reports[0].read_bytes() == reports[1].read_bytes()
+
+
+def _die(now: bool) -> None:
+    if now:
+        raise Killed
 
 
 def test_the_shift_begins_where_the_tests_think() -> None:

@@ -141,5 +141,6 @@ def _read(found: dict[str, Any], methods: dict[str, str], left_out: dict[str, st
         column = metric["config"].get("column")
         if column is not None:
             drifted[column] = test["status"] == "FAIL"
-            scores[column] = metric["value"]
+            # Evidently sums over a set of categories, so the last bits change from process to process.
+            scores[column] = float(f"{metric['value']:.9g}")
     return Drift(share=share, columns=drifted, scores=scores, methods=methods, left_out=left_out, rows=rows)

@@ -42,7 +42,7 @@ def measure(served: Project, build: str, start: datetime, end: datetime) -> Meas
     `start` and corrected since was judged in its own window, and is left out.
     """
     rows = labelled_rows(served, start, end)
-    due = _frame(rows.filter(rows["_due"]))
+    due = _frame(rows.filter(rows["_due"]).order_by("_time", "_key"))  # one order, so that sums give the same bits
     if due.empty:
         return Measured(performance(*_sides(due.assign(p=0.0))), None, None, 0, 0, 0, {}, _no_inputs())
     said = _predictions(served, build, _utc(due["_time"].min()), _utc(due["_time"].max()))
