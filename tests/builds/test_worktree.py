@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from tests.builds.conftest import AS_OF, SMALL, STAGES, add_dvc, commit_all, git
+from tests.builds.conftest import AS_OF, SMALL, STAGES, add_dvc, commit_all, git, write_snapshot
 
 from evergreen.builds.checkout import is_ready
 from evergreen.builds.commit import commit_build
-from evergreen.builds.dvc import run_stage
+from evergreen.builds.dvc import add_snapshot, run_stage
 from evergreen.builds.git import git_environment
 from evergreen.builds.records import Build
 from evergreen.builds.worktree import ensure_build, open_build
@@ -74,11 +74,19 @@ def test_a_project_in_a_subfolder(make_project: Callable[..., Project]) -> None:
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(SMALL.replace("name: small", "name: other"))
     (folder / "dvc.yaml").write_text(STAGES)
+    (folder / ".gitignore").write_text("/data\n/build\n")
     commit_all(top.root)
     build = open_build(Project.load(folder), AS_OF)
     assert build.project.root == build.worktree / "examples" / "other"
     assert build.project.name == "other"
     assert build.project.home == top.home
+    write_snapshot(build)
+    add_snapshot(build)
+    for stage in ("features", "train"):
+        run_stage(build, stage)
+    done = commit_build(build)
+    changed = git(top.root, "diff", "--name-only", f"{done.tag}^", done.tag).split()
+    assert changed == [f"examples/other/{name}" for name in ("data.dvc", "dvc.lock", "snapshot.json")]
 
 
 def _folder_lost(build: Build) -> None:
