@@ -121,3 +121,13 @@ def test_only_unique_columns_make_a_file_depend_on_those_before_it() -> None:
     plain, unique = table(x={"type": "string"}), table(x={"type": "string", "unique": True})
     assert chained_hash("c", plain, ("raw/a", "1")) == "c"
     assert chained_hash("c", unique, ("raw/a", "1")) != chained_hash("c", unique, ("raw/a", "2"))
+
+
+def test_a_derived_column_is_part_of_the_contract_where_known_at_uses_it() -> None:
+    plain = table(known_at="day_after")
+    derived = [
+        plain.model_copy(update={"derived": {"day_after": f"due + interval {n} day", "x": str(n)}}) for n in (1, 2)
+    ]
+    unused = [table().model_copy(update={"derived": one.derived}) for one in derived]
+    assert contract_hash(derived[0], "UTC") != contract_hash(derived[1], "UTC")
+    assert contract_hash(unused[0], "UTC") == contract_hash(unused[1], "UTC")

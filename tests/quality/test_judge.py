@@ -13,7 +13,8 @@ def verdict(rows: int, failed: list[int], max_share: float = 0.05, **column: obj
     """The verdict on a file of `rows` rows, of which `failed` break the range of `size`."""
     table = Table.model_validate(
         {
-            "source": {"kind": "csv"}, "key": ["id"], "known_at": "now()", "quarantine": {"max_share": max_share},
+            "source": {"kind": "csv"}, "key": ["id"], "known_at": "timestamp '2013-01-01'",
+            "quarantine": {"max_share": max_share},
             "columns": {"id": {"type": "int64"}, "size": {"type": "float64", "between": [0, 9], **column}},
         }
     )  # fmt: skip
@@ -77,7 +78,7 @@ def test_a_critical_rule_allows_what_mostly_leaves(mostly: float, fails: bool) -
 def test_a_row_carries_every_rule_that_it_broke() -> None:
     table = Table.model_validate(
         {
-            "source": {"kind": "csv"}, "key": ["id"], "known_at": "now()",
+            "source": {"kind": "csv"}, "key": ["id"], "known_at": "timestamp '2013-01-01'",
             "columns": {"id": {"type": "int64"}, "a": {"type": "float64", "between": [0, 1]},
                         "b": {"type": "float64", "nulls": "never", "severity": "warning"}},
         }
@@ -91,7 +92,7 @@ def test_a_row_carries_every_rule_that_it_broke() -> None:
 def test_examples_are_different_values_and_for_a_missing_one_the_key() -> None:
     table = Table.model_validate(
         {
-            "source": {"kind": "csv"}, "key": ["id"], "known_at": "now()",
+            "source": {"kind": "csv"}, "key": ["id"], "known_at": "timestamp '2013-01-01'",
             "columns": {"id": {"type": "int64"}, "a": {"type": "float64", "between": [0, 1], "nulls": "never"}},
             "quarantine": {"max_share": 1},
         }

@@ -23,7 +23,7 @@ def broken(values: pa.Array, **column: Any) -> dict[str, list[int]]:
         {
             "source": {"kind": "csv"},
             "key": ["id"],
-            "known_at": "now()",
+            "known_at": "timestamp '2013-01-01'",
             "columns": {"id": {"type": "int64"}, name: column},
         }
     )

@@ -11,9 +11,10 @@ from evergreen.faults import point
 from evergreen.files import publish
 from evergreen.params.tables import Table
 from evergreen.quality.contract import REASON, ROW, Rule, rules_of
-from evergreen.quality.expressions import repeated, without_known_at
+from evergreen.quality.expressions import without_known_at
 from evergreen.quality.frame import SchemaBroken, read_raw, to_frame
 from evergreen.quality.judge import judge, mark_bad, reasons_of
+from evergreen.quality.owners import Owners
 from evergreen.quality.plan import Target
 from evergreen.quality.records import Failure, FileValidation, write_record
 from evergreen.quality.suite import find_broken
@@ -58,15 +59,28 @@ class Checker:
             return {"rows": 0, "results": []}
         together = pa.concat_tables([data for _, data, _ in loaded])
         found, suite = self._row_rules(together)
-        has_unique = any(rule.kind == "unique" for rule in self.rules)
+        places = {path: place for place, path in enumerate(order)}
+        owners = Owners(self.table, together, self._others(chunk, records, places)) if self._has_unique else None
         start = 0
         for target, data, absent in loaded:
             end = start + data.num_rows
-            mine = {place: _between(numbers, start, end) for place, numbers in found.items()}
-            earlier = _earlier_clean(self.lake, records, order, target.file.path) if has_unique else []
-            self._keep(records, self._finish(target, _numbered(data), mine, absent, earlier))
+            mine = {rule: _between(numbers, start, end) for rule, numbers in found.items()}
+            record = self._finish(target, _numbered(data), mine, absent, owners, places[target.file.path])
+            self._keep(records, record)
             start = end
         return suite
+
+    @property
+    def _has_unique(self) -> bool:
+        return any(rule.kind == "unique" for rule in self.rules)
+
+    def _others(
+        self, chunk: Sequence[Target], records: Mapping[str, FileValidation], places: Mapping[str, int]
+    ) -> list[tuple[int, Path]]:
+        """The clean files that count for raw files outside of `chunk`, each with its place in manifest order."""
+        mine = {target.file.path for target in chunk}
+        others = (record for raw, record in records.items() if raw not in mine)
+        return [(places[record.raw], self.lake / record.clean) for record in others if record.clean is not None]
 
     def _row_rules(self, data: pa.Table) -> tuple[dict[int, np.ndarray[Any, Any]], dict[str, Any]]:
         """The rows of `data` that break each rule of a single row, by the rule's place; and the suite's result."""
@@ -89,15 +103,19 @@ class Checker:
 
     def _finish(
         self, target: Target, data: pa.Table, broken: dict[int, np.ndarray[Any, Any]], absent: list[Failure],
-        earlier: Sequence[Path],
+        owners: Owners | None, place: int,
     ) -> FileValidation:  # fmt: skip
         """Add what `unique` finds, judge the file and write its clean and quarantine files."""
-        for place, rule in enumerate(self.rules):
-            if rule.kind == "unique" and rule.column is not None:
+        import pyarrow as pa
+
+        for number, rule in enumerate(self.rules):
+            if owners is not None and rule.kind == "unique" and rule.column is not None:
                 admissible = ~mark_bad(data.num_rows, self.rules, broken)
-                broken[place] = repeated(data, rule.column, self.table.key, admissible, earlier)
+                broken[number] = owners.broken(rule.column, data, place, admissible)
         verdict = judge(data, self.table, self.rules, broken)
         clean = None if verdict.critical else self._write("clean", target, data, ~verdict.bad)
+        if owners is not None and clean is not None:
+            owners.take(data.filter(pa.array(~verdict.bad)), place)
         quarantine = None
         if verdict.bad.any():
             reasons = reasons_of(self.rules, broken, verdict.bad)
@@ -144,12 +162,6 @@ def _numbered(data: pa.Table) -> pa.Table:
 def _between(numbers: np.ndarray[Any, Any], start: int, end: int) -> np.ndarray[Any, Any]:
     low, high = numbers.searchsorted([start, end])
     return numbers[low:high] - start
-
-
-def _earlier_clean(lake: Path, records: Mapping[str, FileValidation], order: Sequence[str], raw: str) -> list[Path]:
-    """The clean files that count for the raw files before `raw`."""
-    before = (records.get(path) for path in order[: order.index(raw)])
-    return [lake / record.clean for record in before if record is not None and record.clean is not None]
 
 
 def _unreadable(target: Target, reason: str) -> FileValidation:

@@ -58,7 +58,7 @@ def rules_of(name: str, table: Table, time_zone: str) -> list[Rule]:
         for column, spec in table.columns.items()
         for rule in _column_rules(f"tables.{name}.columns.{column}", column, spec, column in table.key)
     ]
-    expand(table.known_at, time_zone, table.columns, f"tables.{name}.known_at")
+    expand(table.known_at, time_zone, [*table.columns, *table.derived], f"tables.{name}.known_at")
     return [*rules, Rule("known_at", None, "error", f"`{table.known_at}` has a value")]
 
 
@@ -124,10 +124,21 @@ def contract_hash(table: Table, time_zone: str) -> str:
         "columns": [(name, column.model_dump(mode="json", by_alias=True)) for name, column in table.columns.items()],
         "key": table.key,
         "known_at": expand(table.known_at, time_zone),
+        "derived": derived_of_known_at(table, time_zone),
         "quarantine": table.quarantine.model_dump(mode="json"),
         "version": CHECKS_VERSION,
     }
     return _digest(body)
+
+
+def derived_of_known_at(table: Table, time_zone: str) -> dict[str, str]:
+    """The derived columns that the table's `known_at` names, as DuckDB SQL."""
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(table.known_at, dialect="duckdb")
+    named = {column.name.lower() for column in tree.find_all(exp.Column)}
+    return {name: expand(text, time_zone) for name, text in table.derived.items() if name.lower() in named}
 
 
 def chained_hash(contract: str, table: Table, previous: tuple[str, str]) -> str:

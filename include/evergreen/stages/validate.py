@@ -140,6 +140,7 @@ def _refuse_critical(project: Project, result: ValidateResult, records: Mapping[
     seen = f"\nThe report is {project.home.root / result.report}" if result.report else ""
     raise ContractError(
         f"{len(critical)} file(s) of the table `{result.table}` broke its contract and none of their rows count:\n"
-        f"{listed}{seen}\nMend the source, or the contract in params.yaml and then run "
+        f"{listed}{seen}\nRaw files never change: mend the contract in params.yaml, or let the file's good rows "
+        f"through by a lower `mostly` or a larger `quarantine.max_share`; then run "
         f"`evergreen validate {result.table} --again`"
     )
