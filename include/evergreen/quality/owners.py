@@ -50,7 +50,8 @@ class Owners:
         places = ", ".join(f"({literal(str(path))}, {place})" for place, path in usable)
         self._connection.execute(f"""
             INSERT INTO {self._claims[column]} SELECT * FROM (
-                SELECT {cast}, place, {ROW} FROM read_parquet([{paths}], filename = '_path', union_by_name = true) AS clean
+                SELECT {cast}, place, {ROW}
+                FROM read_parquet([{paths}], filename = '_path', union_by_name = true) AS clean
                 JOIN (VALUES {places}) AS files(path, place) ON files.path = clean._path
             ) WHERE {quote(column)} IN (SELECT {quote(column)} FROM chunk)
             QUALIFY row_number() OVER (PARTITION BY {quote(column)}, place ORDER BY {ROW}) = 1""")
