@@ -1,0 +1,97 @@
+"""Which version of a row was known when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.conftest import SMALL
+from tests.lake.lakes import at, day, deliver, job, outcome, record
+
+from evergreen.errors import ContractError
+from evergreen.features.engine import connect
+from evergreen.features.labels import label_cutoff
+from evergreen.lake.known import known_rows
+from evergreen.project import Project
+
+Make = Callable[..., Project]
+
+
+def versions(project: Project, as_of: datetime, **options: Any) -> list[tuple[int, int, datetime, float | None]]:
+    """(id, version, known at, size) of the jobs known at `as_of`."""
+    table = known_rows(connect(), project, as_of, ["jobs"], **options)["jobs"]
+    rows = table.order_by("id", "_version").to_pyarrow().to_pylist()
+    return [(row["id"], row["_version"], row["_known_at"], row["size"]) for row in rows]
+
+
+def test_a_first_version_is_known_at_its_expression_whenever_it_was_brought(make_project: Make) -> None:
+    project = make_project()
+    deliver(project, "jobs", [[job(1, day(5)), job(2, day(7))]], at(9))
+    assert versions(project, at(4)) == [(1, 1, day(3), 1.0)]
+    assert versions(project, at(5)) == [(1, 1, day(3), 1.0), (2, 1, day(5), 1.0)]
+
+
+def test_a_correction_is_known_when_it_was_brought_and_a_repetition_is_none(make_project: Make) -> None:
+    project = make_project()
+    deliver(project, "jobs", [[job(1, day(5), size=1)], [job(1, day(5), size=1)]], at(3))
+    deliver(project, "jobs", [[job(1, day(5), size=1), job(1, day(5), size=2)]], at(6))
+    deliver(project, "jobs", [[job(1, day(5), size=2)], [job(1, day(5), size=1)]], at(8))
+    assert versions(project, at(5)) == [(1, 1, day(3), 1.0)]
+    assert versions(project, at(9)) == [(1, 1, day(3), 1.0), (1, 2, day(6), 2.0), (1, 3, day(8), 1.0)]
+
+
+def test_a_correction_is_never_known_before_its_own_expression_or_its_predecessor(make_project: Make) -> None:
+    project = make_project()
+    deliver(project, "jobs", [[job(1, day(5), size=1)]], at(3))
+    deliver(project, "jobs", [[job(1, day(20), size=2)]], at(4))  # its due minus 2 days is day 18
+    deliver(project, "jobs", [[job(1, day(6), size=3)]], at(5))
+    assert versions(project, at(30)) == [(1, 1, day(3), 1.0), (1, 2, day(18), 2.0), (1, 3, day(18), 3.0)]
+
+
+def test_a_source_that_says_when_it_changed_a_row_is_believed(make_project: Make) -> None:
+    text = SMALL.replace("known_at: due - interval 2 days", "known_at: due\n    changed_at: edited").replace(
+        "size: {type: float64, between: [0, 1000]}", "size: {type: float64}\n      edited: {type: timestamp}"
+    )
+    project = make_project(text)
+    rows = [{**job(1, day(1), size=size), "edited": edited} for size, edited in ((3, day(4)), (2, day(3)), (1, None))]
+    deliver(project, "jobs", [rows], at(9))
+    assert versions(project, at(20)) == [(1, 1, day(1), 1.0), (1, 2, day(3), 2.0), (1, 3, day(4), 3.0)]
+
+
+def test_a_row_without_a_time_is_never_known_and_derived_columns_are_made(make_project: Make) -> None:
+    columns = "    columns:\n      id: {type: int64, nulls: never, severity"
+    derived = "    derived: {hour due: \"date_trunc('hour', due)\"}\n"
+    project = make_project(SMALL.replace(columns, derived + columns))
+    deliver(project, "jobs", [[job(1, None), job(2, day(1.3))]], at(9))
+    assert [row[0] for row in versions(project, at(9))] == [2]
+    table = known_rows(connect(), project, at(9), ["jobs"])["jobs"]
+    assert table["hour due"].to_pyarrow().to_pylist() == [day(1).replace(hour=7)]
+
+
+def test_a_table_that_never_had_a_file_is_empty(make_project: Make) -> None:
+    table = known_rows(connect(), make_project(), at(0))["jobs"]
+    assert table.columns == ("id", "due", "team", "size", "_known_at", "_version")
+    assert table.count().execute() == 0
+
+
+def test_files_that_did_not_pass_validation_are_refused(make_project: Make) -> None:
+    project = make_project()
+    deliver(project, "jobs", [[job(1, day(1))]], at(1))
+    (raw,) = deliver(project, "jobs", [[job(2, day(1))]], at(1), validated=False)
+    with pytest.raises(ContractError, match="has not been validated; run `evergreen validate jobs`"):
+        versions(project, at(9))
+    assert [row[0] for row in versions(project, at(9), refuse=False)] == [1]
+    record(project, "jobs", raw, None, 1, critical="expected 4 columns, found 3.")
+    with pytest.raises(ContractError, match=r"jobs.*expected 4 columns, found 3.*evergreen validate jobs --again"):
+        versions(project, at(9))
+    assert [row[0] for row in versions(project, at(9), refuse=False)] == [1]
+
+
+def test_the_label_cutoff_is_that_of_the_newest_label_known(make_project: Make) -> None:
+    project = make_project()
+    assert label_cutoff(project, at(9)) is None
+    deliver(project, "outcomes", [[outcome(1, day(1)), outcome(2, day(2)), outcome(3, day(2.5), late=None)]], at(9))
+    assert label_cutoff(project, at(2.5)) == at(2)
+    assert label_cutoff(project, at(9)) == at(3)
