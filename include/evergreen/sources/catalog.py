@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from evergreen.errors import ParamsError
+from evergreen.params import Params
 from evergreen.sources.base import Source
 from evergreen.sources.csv import Csv
 
@@ -32,6 +33,12 @@ def open_source(table: str, source: Mapping[str, Any]) -> Source:
     except ValidationError as error:
         problems = (_explain(place, SOURCES[kind], problem) for problem in error.errors())
         raise ParamsError("\n".join(problems)) from None
+
+
+def check_sources(params: Params) -> None:
+    """Open the source of every table, which connects to none; raises ParamsError for the first that is wrong."""
+    for name, table in params.tables.items():
+        open_source(name, table.source)
 
 
 def _explain(place: str, model: type[BaseModel], problem: Any) -> str:
