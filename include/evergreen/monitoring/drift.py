@@ -7,6 +7,7 @@ p-values and distances point opposite ways, so a score is never compared with th
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -100,6 +101,7 @@ def _sample(table: pa.Table, names: Sequence[str], categorical: Sequence[str], r
 
 
 def _run(sides: Sides, methods: dict[str, str], params: DriftParams) -> Any:
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Evidently counts its uses, where it is not told to leave it
     with warnings.catch_warnings():
         # Evidently 0.7.23 touches numpy.core and deprecated parts of litestar when it is imported.
         warnings.simplefilter("ignore", DeprecationWarning)
