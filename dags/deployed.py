@@ -21,8 +21,8 @@ from airflow.sdk import (
     SyncCallback,
     get_current_context,
 )
-from alerts import FailureNotifier, deadline_missed
 
+from alerts import FailureNotifier, deadline_missed
 from evergreen import clock
 from evergreen.project import Project
 

@@ -22,12 +22,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import assets
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TriggerRule, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
-from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
 
+import assets
+from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
 from evergreen.project import Project
 
 

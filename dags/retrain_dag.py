@@ -23,11 +23,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import assets
 from airflow.sdk import DAG, AssetOrTimeSchedule, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
-from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
 
+import assets
+from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
 from evergreen.clock import parse_time
 from evergreen.project import Project
 

@@ -18,10 +18,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import assets
 from airflow.sdk import DAG, AssetOrTimeSchedule, Param, get_current_context, task
-from deployed import AS_OF, as_of, cron, policy, project, projects, ring
 
+import assets
+from deployed import AS_OF, as_of, cron, policy, project, projects, ring
 from evergreen.project import Project
 
 

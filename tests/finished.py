@@ -6,13 +6,12 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.conftest import SMALL
-from tests.synthetic import write_features
-
 from evergreen.builds.dvc import add_snapshot, run_stage
 from evergreen.builds.records import Build
 from evergreen.builds.worktree import open_build
 from evergreen.project import Project
+from tests.conftest import SMALL
+from tests.synthetic import write_features
 
 AS_OF = datetime(2024, 2, 11, 5, tzinfo=UTC)
 # The snapshot holds the feature table itself: what is tested here starts where features end.

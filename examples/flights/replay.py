@@ -15,8 +15,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from feed import feed
-from report import Week, lake_rows, print_report
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -25,6 +23,8 @@ from evergreen.ledger import Ledger
 from evergreen.local import stack
 from evergreen.local.api import AirflowApi, Run
 from evergreen.project import Project
+from feed import feed
+from report import Week, lake_rows, print_report
 
 ZONE = ZoneInfo("America/New_York")
 FIRST = datetime(2013, 4, 1, tzinfo=ZONE)
@@ -105,6 +105,8 @@ def main() -> None:
     weeks = parser.parse_args().weeks
     began = time.monotonic()
     project, console = Project.load(Path(__file__).parents[2]), Console()
+    if not console.is_terminal:
+        console = Console(width=130)  # a log is not wrapped at 80 columns
     running = stack.up(project, progress=console.print)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with AirflowApi(project.home) as api, Progress(*columns, console=console) as progress:

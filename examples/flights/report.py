@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from feed import TABLES, shipped_counts
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from evergreen.monitoring.performance import performance
 from evergreen.monitoring.records import Performance, Record
 from evergreen.project import Project
 from evergreen.quality.records import read_validations
+from feed import TABLES, shipped_counts
 
 
 class Rows(NamedTuple):
@@ -71,17 +71,15 @@ def print_report(
 
 def _weeks_table(project: Project, ledger: Ledger, weeks: list[Week]) -> Table:
     table = Table(title="The replayed weeks")
-    headings = ("week to", "rows in", "quarantined", "late rate", "mean p", "log-loss", "AUC", "alarms")
+    judged = [window for one in ledger.promotions(project.name) for window in ledger.windows(project.name, one.build)]
+    headings = ("week to", "rows in", "quarantined", "late rate", "mean p", "log-loss", "AUC", "alarms", "decision")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("week to", "alarms") else "right")
+        table.add_column(heading, justify="left" if heading in ("week to", "alarms", "decision") else "right")
     for week in weeks:
-        champion = ledger.champion(project.name, at=week.end)
-        found = [
-            window for window in ledger.windows(project.name, champion.build if champion else "")
-            if window.end == week.end
-        ]  # fmt: skip
+        found = [window for window in judged if window.end == week.end]
         cells = _judged(Record.model_validate(found[0].record)) if found else ["-"] * 5
-        table.add_row(f"{week.end:%d %b}", f"{week.clean:,}", f"{week.quarantined:,}", *cells)
+        verdicts = [decision.verdict for decision in ledger.decisions(project.name) if decision.as_of == week.end]
+        table.add_row(f"{week.end:%d %b}", f"{week.clean:,}", f"{week.quarantined:,}", *cells, ", ".join(verdicts))
     return table
 
 

@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from feed import feed
 from ruamel.yaml import YAML
 
 from evergreen import clock
@@ -26,6 +25,7 @@ from evergreen.project import Project
 from evergreen.stages.ingest import ingest
 from evergreen.stages.snapshot import snapshot
 from evergreen.stages.validate import validate
+from feed import feed
 
 ROOT = Path(__file__).parents[2]
 RECORDED = Path(__file__).parent / "recorded.json"

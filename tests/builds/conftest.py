@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.conftest import SMALL
 
 from evergreen.builds.dvc import add_snapshot
 from evergreen.builds.records import Build
 from evergreen.builds.worktree import open_build
 from evergreen.project import Project
+from tests.conftest import SMALL
 
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
 STAGES = """

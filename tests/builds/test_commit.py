@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.builds.conftest import git, write_snapshot
 
 from evergreen.builds.commit import commit_build, write_commit
 from evergreen.builds.dvc import run_stage
 from evergreen.builds.records import Build
 from evergreen.errors import BuildError
 from evergreen.project import Project
+from tests.builds.conftest import git, write_snapshot
 
 
 @pytest.fixture

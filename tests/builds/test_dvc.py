@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from tests.builds.conftest import AS_OF, STAGES, commit_all, git, write_snapshot
 
 from evergreen.builds.dvc import add_snapshot, assert_up_to_date, run_stage
 from evergreen.builds.records import Build
 from evergreen.builds.worktree import open_build
 from evergreen.errors import BuildError
 from evergreen.project import Project
+from tests.builds.conftest import AS_OF, STAGES, commit_all, git, write_snapshot
 
 
 def test_stages_run_once_and_their_lines_are_streamed(build: Build, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from tests.builds.conftest import AS_OF, SMALL, STAGES, add_dvc, commit_all, git, write_snapshot
 
 from evergreen.builds.checkout import is_ready
 from evergreen.builds.commit import commit_build
@@ -18,6 +17,7 @@ from evergreen.builds.records import Build
 from evergreen.builds.worktree import ensure_build, open_build
 from evergreen.errors import BuildError
 from evergreen.project import Project
+from tests.builds.conftest import AS_OF, SMALL, STAGES, add_dvc, commit_all, git, write_snapshot
 
 
 def test_opening_twice_finds_the_same_worktree(project: Project) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

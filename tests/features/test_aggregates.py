@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.features import reference
-from tests.features.reference import Event
-from tests.features.worlds import asks, params, world
 
 from evergreen.features.engine import connect
 from evergreen.features.table import feature_table
 from evergreen.params.features import AGGREGATES
+from tests.features import reference
+from tests.features.reference import Event
+from tests.features.worlds import asks, params, world
 
 OVER = {"short": 3, "long": 9}
 FEATURES = "  latest:\n"

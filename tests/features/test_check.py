@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.conftest import ROOT, SMALL
 
 from evergreen.errors import ParamsError
 from evergreen.features.check import check_expressions
 from evergreen.params import load_params, load_params_text
+from tests.conftest import ROOT, SMALL
 
 
 def test_the_shipped_and_the_small_params_are_valid() -> None:

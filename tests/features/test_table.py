@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests.features.reference import Event, minute
-from tests.features.worlds import asks, load, observed, params, world
 
 from evergreen.errors import ParamsError
 from evergreen.features.engine import connect
 from evergreen.features.labels import labels_table
 from evergreen.features.table import feature_table
+from tests.features.reference import Event, minute
+from tests.features.worlds import asks, load, observed, params, world
 
 VIEWS = params(
     "  row: {twice: extra * 2, who: who, sum_and_one: sum5 + 1, big: extra > 3}\n"

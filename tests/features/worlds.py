@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from tests.features.reference import Event, minute
 
 from evergreen.features.engine import connect, new_name
 from evergreen.params import Params, load_params_text
+from tests.features.reference import Event, minute
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.conftest import SMALL
-from tests.lake.lakes import at, day, deliver, job, outcome, record
 
 from evergreen.errors import ContractError
 from evergreen.features.engine import connect
 from evergreen.features.labels import label_cutoff
 from evergreen.lake.known import known_rows
 from evergreen.project import Project
+from tests.conftest import SMALL
+from tests.lake.lakes import at, day, deliver, job, outcome, record
 
 Make = Callable[..., Project]
 

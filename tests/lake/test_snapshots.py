@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.lake.lakes import Row, at, day, deliver, job, outcome
 
 from evergreen.errors import LakeError
 from evergreen.features.engine import connect
@@ -20,6 +19,7 @@ from evergreen.lake.known import known_rows
 from evergreen.lake.schema import ROW_GROUP
 from evergreen.lake.snapshots import load_snapshot, read_snapshot, write_snapshot
 from evergreen.project import Project
+from tests.lake.lakes import Row, at, day, deliver, job, outcome
 
 Make = Callable[..., Project]
 JOBS = [job(i, day(i % 50), team=["red", "green", "blue"][i % 3], size=i / 7) for i in range(400)]

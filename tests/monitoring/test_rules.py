@@ -22,15 +22,22 @@ def window(bias: float | None, end: datetime = END, **changes: object) -> Record
     return Record.model_validate({**values, "bias": bias, "start": end - WEEK, "end": end, **changes})
 
 
-def test_the_bias_limit_is_three_sds_of_the_reference() -> None:
-    rule = BiasRule(kind="bias")
+def test_the_bias_limit_is_three_sds_of_the_reference_when_it_is_well_known() -> None:
+    known = FLIGHTS.model_copy(update={"windows": 100_000})
+    assert bias(BiasRule(kind="bias"), [window(0.1)], known).limit == pytest.approx(0.105, rel=1e-3)
 
-    assert bias(rule, [window(-0.2)], FLIGHTS).limit == pytest.approx(0.105)
+
+def test_an_sd_known_from_few_windows_allows_more() -> None:
+    rule = BiasRule(kind="bias")
+    limit = 0.035 * 3.8499 * (13 / 12) ** 0.5  # Student's t with 11 degrees of freedom, at the normal's 3 sigmas
+
+    assert bias(rule, [window(-0.2)], FLIGHTS).limit == pytest.approx(limit, rel=1e-4)
     assert bias(rule, [window(-0.2)], FLIGHTS).alarm is True  # the furlough week of April 2013
     assert bias(rule, [window(0.1)], FLIGHTS).alarm is False
     assert bias(rule, [window(0.1)], FLIGHTS).text == (
-        "|mean p - rate| 0.100 is not above 0.105 (3 x SD of 12 reference windows)"
+        "|mean p - rate| 0.100 is not above 0.140 (3 sigmas of 12 reference windows, whose SD is 0.035)"
     )
+    assert bias(rule, [window(-0.2)], FLIGHTS.model_copy(update={"windows": 1})).alarm is None
 
 
 def test_skill_exactly_at_its_least_is_quiet() -> None:
@@ -43,9 +50,10 @@ def test_skill_exactly_at_its_least_is_quiet() -> None:
 def test_the_ewma_starts_at_zero_and_finds_a_small_bias_that_stays() -> None:
     rule = EwmaRule(kind="ewma", sigmas=3, weight=0.4)
     weeks = [window(0.07, END + n * WEEK) for n in range(4)]
-    results = [ewma(rule, weeks[: n + 1], FLIGHTS) for n in range(4)]
+    known = FLIGHTS.model_copy(update={"windows": 100_000})
+    results = [ewma(rule, weeks[: n + 1], known) for n in range(4)]
 
-    assert results[0].limit == pytest.approx(0.0525)
+    assert results[0].limit == pytest.approx(0.0525, rel=1e-3)
     assert [result.value for result in results] == pytest.approx([0.028, 0.0448, 0.05488, 0.060928])
     assert [result.alarm for result in results] == [False, False, True, True]
 

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.conftest import SMALL
-
 from evergreen.monitoring.served import as_served, feature_tables
 from evergreen.params import load_params_text
 from evergreen.project import Project
+from tests.conftest import SMALL
 
 LOOKUP = """
   teams:

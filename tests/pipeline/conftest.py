@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import ROOT, SMALL
-from tests.data import write_drops
 
 from evergreen.project import Project
+from tests.conftest import ROOT, SMALL
+from tests.data import write_drops
 
 IDENTITY = {
     f"GIT_{role}_{what}": value

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import mlflow
 import yaml
-from tests.data import day, small_tables, write_drops
-from tests.pipeline.conftest import Loop
 
 from evergreen.clock import format_time
 from evergreen.ledger import Ledger
+from tests.data import day, small_tables, write_drops
+from tests.pipeline.conftest import Loop
 
 FIRST = format_time(day(63))
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from sklearn.linear_model import LogisticRegression
-from tests.synthetic import feature_frame
 
 from evergreen.errors import RegistryError
 from evergreen.project import Project
 from evergreen.registry.bundle import FILES, load_bundle, store_bundle
 from evergreen.training.artifacts import save_model
 from evergreen.training.record import TrainingRecord
+from tests.synthetic import feature_frame
 
 BUILD = "20240211T0500-0123abc"
 

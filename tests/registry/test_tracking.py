@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 from mlflow import MlflowClient
-from tests.conftest import SMALL
-from tests.servers import free_port
 
 from evergreen.errors import RegistryError
 from evergreen.project import Project
 from evergreen.registry.models import aliases, apply_aliases, set_alias, tags, version_of_build
 from evergreen.registry.tracking import find_run, live, open_run, run_url
+from tests.conftest import SMALL
+from tests.servers import free_port
 
 BUILD = "20240211T0500-0123abc"
 

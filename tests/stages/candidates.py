@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pandas as pd
-from tests.synthetic import feature_frame, write_features
 
 from evergreen.builds.records import Build
 from evergreen.builds.worktree import ensure_build, open_build
@@ -19,6 +18,7 @@ from evergreen.stages.ingest import ingest
 from evergreen.stages.snapshot import snapshot
 from evergreen.stages.train import train
 from evergreen.stages.validate import validate
+from tests.synthetic import feature_frame, write_features
 
 
 class Candidates:

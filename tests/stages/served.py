@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-from tests.conftest import SMALL
-from tests.data import day, small_tables
 
 from evergreen.features.engine import connect
 from evergreen.features.table import feature_table
@@ -27,6 +25,8 @@ from evergreen.stages.score import score
 from evergreen.stages.train import train
 from evergreen.stages.validate import validate
 from evergreen.training.frame import write_table
+from tests.conftest import SMALL
+from tests.data import day, small_tables
 
 DAYS = 63
 TRAINED = 35  # the champion learned from the first 35 days

@@ -6,8 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.conftest import SMALL
-from tests.synthetic import feature_frame, write_features
 
 from evergreen.errors import EvergreenError, RegistryError
 from evergreen.stages.evaluate import evaluate
@@ -16,6 +14,8 @@ from evergreen.training.artifacts import load_model, predict
 from evergreen.training.metrics import best_threshold, binary_metrics
 from evergreen.training.record import TrainingRecord
 from evergreen.training.splits import split
+from tests.conftest import SMALL
+from tests.synthetic import feature_frame, write_features
 
 
 def contents(project) -> dict[str, bytes]:

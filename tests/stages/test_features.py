@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pyarrow.parquet as pq
 import pytest
-from tests.lake.lakes import at, day, deliver, job, outcome
 
 from evergreen.errors import LakeError
 from evergreen.paths import file_sha256
 from evergreen.project import Project
 from evergreen.stages.features import FeaturesResult, features, features_schema
 from evergreen.stages.snapshot import snapshot
+from tests.lake.lakes import at, day, deliver, job, outcome
 
 Make = Callable[..., Project]
 JOBS = [job(i, day(5 + i / 10), team=["red", "blue"][i % 2], size=float(i)) for i in range(100)]

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from tests.stages.candidates import Candidates
 
 from evergreen.errors import RegistryError
 from evergreen.ledger import Ledger, Promotion, Request
@@ -19,6 +18,7 @@ from evergreen.registry.evidence import load_evidence
 from evergreen.stages.gate import GateResult, gate
 from evergreen.training.artifacts import predict
 from evergreen.training.frame import read_features
+from tests.stages.candidates import Candidates
 
 FIRST = datetime(2024, 1, 29, 8, tzinfo=UTC)
 LATER = datetime(2024, 2, 8, 8, tzinfo=UTC)

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.conftest import SMALL
 
 from evergreen.errors import EvergreenError, ParamsError, SourceError
 from evergreen.lake.manifests import DataFile, read_manifests
@@ -25,6 +24,7 @@ from evergreen.sources import catalog
 from evergreen.sources.base import Receipt, Request
 from evergreen.stages import ingest as stage
 from evergreen.stages.ingest import DeliveriesRefused, IngestResult, ingest
+from tests.conftest import SMALL
 
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
 HEADER = "id,due,team,size\n"

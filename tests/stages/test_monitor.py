@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
-from tests.data import day
-from tests.stages.served import SHIFT, TRAINED, World, open_scored_world, open_world, predictions, rows_between
 
 from evergreen.errors import ParamsError, RegistryError
 from evergreen.ledger import Decision
 from evergreen.project import Project
 from evergreen.stages.monitor import monitor
 from evergreen.stages.score import score
+from tests.data import day
+from tests.stages.served import SHIFT, TRAINED, World, open_scored_world, open_world, predictions, rows_between
 
 WEEK = timedelta(days=7)
 FIRST, QUIET, BAD, WORSE = (day(TRAINED + 7 * week) for week in (1, 2, 3, 4))

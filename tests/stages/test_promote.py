@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tests.conftest import SMALL
-from tests.servers import free_port
 
 from evergreen.errors import EvergreenError, RegistryError
 from evergreen.ledger import Decision, Ledger
@@ -23,6 +21,8 @@ from evergreen.registry.bundle import load_bundle, store_bundle
 from evergreen.registry.models import aliases
 from evergreen.stages.promote import promote, reconcile
 from evergreen.training.record import TrainingRecord
+from tests.conftest import SMALL
+from tests.servers import free_port
 
 NAME = "promoted"
 FIRST = datetime(2024, 1, 29, 8, tzinfo=UTC)

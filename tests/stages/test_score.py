@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.data import day
-from tests.stages.served import DAYS, TRAINED, World, open_world, predictions, rows_between
 
 from evergreen.errors import LakeError, RegistryError
 from evergreen.features.engine import connect
@@ -25,6 +23,8 @@ from evergreen.project import Project
 from evergreen.registry.bundle import load_bundle
 from evergreen.stages.score import score
 from evergreen.training.artifacts import predict
+from tests.data import day
+from tests.stages.served import DAYS, TRAINED, World, open_world, predictions, rows_between
 
 WEEK = timedelta(days=7)
 START, END = day(TRAINED), day(TRAINED + 7)

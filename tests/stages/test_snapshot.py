@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.conftest import SMALL
-from tests.lake.lakes import at, day, deliver, job, outcome
 
 from evergreen.errors import ContractError, LakeError
 from evergreen.project import Project
 from evergreen.stages.snapshot import SnapshotResult, snapshot
+from tests.conftest import SMALL
+from tests.lake.lakes import at, day, deliver, job, outcome
 
 Make = Callable[..., Project]
 

@@ -15,8 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from tests.finished import AS_OF, finish, make_clone, open_with_snapshot
-from tests.servers import free_port
 
 from evergreen.builds.records import Build
 from evergreen.errors import RegistryError
@@ -24,6 +22,8 @@ from evergreen.project import Project
 from evergreen.registry.bundle import load_bundle
 from evergreen.stages.track import track
 from evergreen.training.artifacts import predict
+from tests.finished import AS_OF, finish, make_clone, open_with_snapshot
+from tests.servers import free_port
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from tests.conftest import SMALL
-from tests.synthetic import feature_frame, write_features
 
 from evergreen.errors import EvergreenError
 from evergreen.paths import file_sha256
@@ -24,6 +22,8 @@ from evergreen.training.frame import inputs
 from evergreen.training.pipeline import Recipe, fit
 from evergreen.training.record import TrainingRecord
 from evergreen.training.splits import fold_of, split
+from tests.conftest import SMALL
+from tests.synthetic import feature_frame, write_features
 
 OUTPUTS = ("model.pkl", "twin.pkl", "baseline.pkl", "reference.parquet", "sample.parquet", "training.json")
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
-from tests.synthetic import write_features
 
 from evergreen.stages.evaluate import evaluate
 from evergreen.stages.train import train
 from evergreen.training.curves import write_curves
+from tests.synthetic import write_features
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "include" / "evergreen"

@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.synthetic import write_features
 
 from evergreen.errors import EvergreenError
 from evergreen.training.frame import inputs, outcomes, read_features, read_frame, write_table
+from tests.synthetic import write_features
 
 
 def test_features_are_read_in_their_order(make_project) -> None:

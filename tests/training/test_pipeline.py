@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tests.conftest import SMALL
 
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params.load import load_params_text
 from evergreen.params.training import Categorical, Preprocess
 from evergreen.training.pipeline import Recipe, fit
+from tests.conftest import SMALL
 
 
 def wide(levels: int, rows: int = 1200) -> pd.DataFrame:

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 import pytest
-from tests.conftest import SMALL
-from tests.synthetic import feature_frame
 
 from evergreen.errors import EvergreenError
 from evergreen.params.load import load_params_text
 from evergreen.training.splits import fold_of, sample, split
+from tests.conftest import SMALL
+from tests.synthetic import feature_frame
 
 PARAMS = load_params_text(SMALL)
 

@@ -33,29 +33,44 @@ def find_rule(kind: str) -> RuleFunction:
 
 
 def bias(rule: BiasRule, records: Sequence[Record], reference: Reference) -> RuleResult:
-    """The window's |bias| against `sigmas` times the SD of the reference's windows."""
-    limit = rule.sigmas * reference.sd if reference.sd is not None else None
-    basis = f"{rule.sigmas:g} x SD of {reference.windows} reference windows"
+    """The window's |bias| against the swing that the reference allows."""
+    limit, basis = swing(rule.sigmas, reference)
     return _above("bias", "|mean p - rate|", _magnitude(records[-1].bias if records else None), limit, basis)
+
+
+def swing(sigmas: float, reference: Reference) -> tuple[float | None, str]:
+    """The bias that one more window exceeds by chance as rarely as a normal exceeds `sigmas` SDs, and its basis.
+
+    The SD is an estimate from few windows, so the limit is Student's prediction limit for one further observation,
+    t(n - 1) * sd * sqrt(1 + 1 / n), which comes down to `sigmas` * sd as windows are added (Hahn and Meeker,
+    Statistical Intervals, 1991, section 4.8). None below two windows.
+    """
+    from scipy import stats
+
+    if reference.sd is None or reference.windows < 2:
+        return None, "no reference"
+    t = float(stats.t.isf(stats.norm.sf(sigmas), reference.windows - 1))
+    limit = t * reference.sd * math.sqrt(1 + 1 / reference.windows)
+    return limit, f"{sigmas:g} sigmas of {reference.windows} reference windows, whose SD is {reference.sd:.3f}"
 
 
 def ewma(rule: EwmaRule, records: Sequence[Record], reference: Reference) -> RuleResult:
     """The exponentially weighted bias since the promotion, which starts at 0.
 
-    Its own SD, once settled, is sd * sqrt(weight / (2 - weight)) for independent windows (Roberts 1959), so windows
-    that overlap a later one are skipped, counted back from the last. Immature ones say too little, and are too.
+    Its swing, once settled, is that of a window times sqrt(weight / (2 - weight)) for independent ones (Roberts 1959),
+    so windows that overlap a later one are skipped, counted back from the last; so are immature ones, which say too
+    little.
     """
-    limit = (
-        rule.sigmas * reference.sd * math.sqrt(rule.weight / (2 - rule.weight)) if reference.sd is not None else None
-    )
+    limit, basis = swing(rule.sigmas, reference)
+    if limit is not None:
+        limit *= math.sqrt(rule.weight / (2 - rule.weight))
     value: float | None = 0.0 if records else None
     for record in _apart(records):
         if value is None or record.bias is None:
             value = None
             break
         value = rule.weight * record.bias + (1 - rule.weight) * value
-    basis = f"{rule.sigmas:g} x SD of {reference.windows} reference windows x sqrt(w / (2 - w)), w = {rule.weight:g}"
-    return _above("ewma", "|weighted bias|", _magnitude(value), limit, basis)
+    return _above("ewma", "|weighted bias|", _magnitude(value), limit, f"{basis}, weight {rule.weight:g}")
 
 
 def skill(rule: SkillRule, records: Sequence[Record], reference: Reference) -> RuleResult:

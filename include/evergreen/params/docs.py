@@ -58,7 +58,8 @@ def _kind(model: type[BaseModel]) -> str:
 
 def _section(title: str, model: type[BaseModel]) -> str:
     rows = "".join(_row(field.alias or name, field) for name, field in model.model_fields.items())
-    return f"\n## {title}\n\n{inspect.getdoc(model)}\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n{rows}"
+    head = "| key | type | default | meaning |\n| --- | --- | --- | --- |\n"
+    return f"\n## {title}\n\n{inspect.getdoc(model)}\n\n{head}{rows}"
 
 
 def _row(name: str, field: FieldInfo) -> str:

@@ -17,7 +17,7 @@ class View(Section):
 
     table: str | None = Field(None, description="Table observed; for `latest` by default the view's own name.")
     by: tuple[str, ...] | dict[str, str] = Field(
-        description="Columns that must be equal: a list where both tables use one name, else table's column: rows' column."
+        description="Columns that must be equal: a list where both use one name, else table's column: rows' column."
     )
     known_at: str | None = Field(
         None, description="SQL expression that overrides the table's `known_at`, for values that settle later."

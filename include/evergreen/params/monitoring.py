@@ -11,7 +11,7 @@ from evergreen.params.scoring import WEEK
 
 
 class BiasRule(Section):
-    """Alarm: |mean prediction - rate of the label| above `sigmas` times the reference's SD of weekly biases."""
+    """Alarm: |mean prediction - rate of the label| above what the reference's weekly biases allow at `sigmas`."""
 
     kind: Literal["bias"]
     sigmas: float = Field(3.0, gt=0)
@@ -25,7 +25,7 @@ class SkillRule(Section):
 
 
 class EwmaRule(Section):
-    """Alarm: the exponentially weighted bias leaves `sigmas` of its own SD, sqrt(weight / (2 - weight)) s."""
+    """Alarm: the exponentially weighted bias leaves what the reference allows at `sigmas`, for its `weight`."""
 
     kind: Literal["ewma"]
     sigmas: float = Field(3.0, gt=0)

@@ -77,11 +77,15 @@ def set_alias(name: str, alias: str, version: int) -> None:
 
 
 def apply_aliases(name: str, champion: int, previous: int | None) -> None:
-    """Make a version `champion` and the one before it `previous`; applied again it changes nothing."""
+    """Make a version `champion` and the one before it `previous`; applied again it changes nothing.
+
+    A previous version that somebody deleted by hand keeps nobody from being champion.
+    """
     with connected("promote again: the ledger knows the promotion, only the aliases are missing") as client:
-        if previous is not None and previous != champion:
-            client.set_registered_model_alias(name, PREVIOUS, str(previous))
         client.set_registered_model_alias(name, CHAMPION, str(champion))
+        kept = {int(version.version) for version in client.search_model_versions(f"name = '{name}'")}
+        if previous in kept - {champion}:
+            client.set_registered_model_alias(name, PREVIOUS, str(previous))
 
 
 def _logged(client: MlflowClient, run: Run) -> dict[str, str]:
