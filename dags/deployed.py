@@ -91,9 +91,9 @@ def as_of(name: str) -> datetime:
 
 
 def link(key: str, url: str | None) -> None:
-    """Offer a link from the running task; plugins/evergreen_plugin.py shows it."""
+    """Offer a link from the running task; plugins/evergreen_plugin.py shows it under this key."""
     if url:
-        get_current_context()["ti"].xcom_push(key=key, value=url)
+        get_current_context()["ti"].xcom_push(key=f"link_{key}", value=url)
 
 
 def ring(asset: Asset, **extra: Any) -> None:

@@ -31,7 +31,7 @@ from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
 from evergreen.project import Project
 
 
-@task(map_index_template="{{ table }}")
+@task(multiple_outputs=False, map_index_template="{{ table }}")
 def ingest(name: str, table: str) -> dict[str, Any]:
     """Bring what the source has and the lake does not."""
     from evergreen.stages import ingest as stage
@@ -40,7 +40,7 @@ def ingest(name: str, table: str) -> dict[str, Any]:
     return stage.ingest(project(name), table, as_of(name)).model_dump(mode="json")
 
 
-@task(map_index_template="{{ table }}")
+@task(multiple_outputs=False, map_index_template="{{ table }}")
 def validate(name: str, table: str, ingested: dict[str, Any]) -> dict[str, Any]:
     """Check new rows against the table's contract."""
     from evergreen.stages import validate as stage
@@ -51,7 +51,7 @@ def validate(name: str, table: str, ingested: dict[str, Any]) -> dict[str, Any]:
     return result.model_dump(mode="json")
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE)
+@task(multiple_outputs=False, trigger_rule=TriggerRule.ALL_DONE)
 def publish(name: str) -> dict[str, int]:
     """Tell who waits for clean rows that there are some; skipped where there are none."""
     results = get_current_context()["ti"].xcom_pull(task_ids="table.validate") or []

@@ -27,7 +27,7 @@ from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
 from evergreen.project import Project
 
 
-@task
+@task(multiple_outputs=False)
 def monitor(name: str) -> dict[str, Any]:
     """Record the window, ask the rules, draw the drift report."""
     from evergreen.stages import monitor as stage
@@ -39,7 +39,7 @@ def monitor(name: str) -> dict[str, Any]:
     return result.model_dump(mode="json")
 
 
-@task
+@task(multiple_outputs=False)
 def request_retrain(name: str, monitored: dict[str, Any]) -> None:
     """Ring the retrain DAG's bell; skipped unless a rule alarmed."""
     if not monitored["alarms"] or not monitored["request"]:

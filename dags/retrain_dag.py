@@ -32,7 +32,7 @@ from evergreen.clock import parse_time
 from evergreen.project import Project
 
 
-@task
+@task(multiple_outputs=False)
 def begin(name: str) -> dict[str, Any]:
     """Ask whether there is anything to learn; if not, the run ends here and says why."""
     from evergreen.stages import retrain as stage
@@ -44,7 +44,7 @@ def begin(name: str) -> dict[str, Any]:
     return {"as_of": moment.isoformat(), "reason": result.reason}
 
 
-@task
+@task(multiple_outputs=False)
 def snapshot(name: str, begun: dict[str, Any]) -> str:
     """Open the build and take its snapshot; returns the build's id."""
     from evergreen.builds import build as builds
@@ -52,7 +52,7 @@ def snapshot(name: str, begun: dict[str, Any]) -> str:
     return builds.take_snapshot(project(name), parse_time(begun["as_of"])).build
 
 
-@task
+@task(multiple_outputs=False)
 def dvc_stage(name: str, stage: str, build: str) -> str:
     """Run one DVC stage of the build."""
     from evergreen.builds import build as builds
@@ -63,7 +63,7 @@ def dvc_stage(name: str, stage: str, build: str) -> str:
     return build
 
 
-@task
+@task(multiple_outputs=False)
 def track(name: str, build: str) -> str:
     """Complete the MLflow run; commit, tag and push the build; register its model."""
     from evergreen.stages import track as stage
@@ -72,7 +72,7 @@ def track(name: str, build: str) -> str:
     return build
 
 
-@task
+@task(multiple_outputs=False)
 def gate(name: str, build: str, begun: dict[str, Any]) -> dict[str, Any]:
     """Judge the candidate and record the decision."""
     from evergreen.stages import gate as stage
@@ -81,7 +81,7 @@ def gate(name: str, build: str, begun: dict[str, Any]) -> dict[str, Any]:
     return stage.gate(project(name), build, parse_time(begun["as_of"]), actor).model_dump(mode="json")
 
 
-@task
+@task(multiple_outputs=False)
 def promote(name: str, judged: dict[str, Any]) -> None:
     """Carry out the decision; skipped unless its verdict is `promote`."""
     from evergreen.stages import promote as stage

@@ -25,7 +25,7 @@ from deployed import AS_OF, as_of, cron, policy, project, projects, ring
 from evergreen.project import Project
 
 
-@task
+@task(multiple_outputs=False)
 def score(name: str) -> dict[str, Any]:
     """Predict what is due and has not been predicted."""
     from evergreen.params.base import parse_duration

@@ -61,28 +61,28 @@ class MlflowRunLink(_Link):
     """From train and track to the MLflow run."""
 
     name = "MLflow run"
-    xcom_key = "mlflow_run"
+    xcom_key = "link_mlflow_run"
 
 
 class DriftReportLink(_Link):
     """From monitor to Evidently's page."""
 
     name = "Evidently report"
-    xcom_key = "drift_report"
+    xcom_key = "link_drift_report"
 
 
 class MonitorSummaryLink(_Link):
     """From monitor to the records and rules."""
 
     name = "Monitor summary"
-    xcom_key = "monitor_summary"
+    xcom_key = "link_monitor_summary"
 
 
 class ValidationLink(_Link):
     """From validate to what broke the contract."""
 
     name = "Validation result"
-    xcom_key = "validation_result"
+    xcom_key = "link_validation_result"
 
 
 class EvergreenPlugin(AirflowPlugin):
