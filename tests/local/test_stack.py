@@ -18,6 +18,8 @@ from evergreen.local.processes import marked, wait_gone
 from evergreen.project import Project
 
 DAG = """
+import logging
+
 from airflow.sdk import Param, dag, task
 
 @dag(schedule=None, params={"as_of": Param(None, type=["null", "string"])})
@@ -28,7 +30,7 @@ def probe():
 
     @task
     def work(name, params=None):
-        print("as of", params["as_of"])
+        logging.getLogger("airflow.task").warning("as of %s", params["as_of"])
         if name == "b":
             raise ValueError("planted")
 

@@ -74,7 +74,7 @@ def clone_repository(root: Path, params: str = SMALL) -> None:
 
 
 @pytest.fixture(scope="package")
-def loop(tmp_path_factory: pytest.TempPathFactory, mlflow_server: str) -> Loop:
+def loop(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Loop:
     """The small use case with 63 days of drops in the lake."""
     base = tmp_path_factory.mktemp("loop")
     root = base / "clone"
@@ -86,7 +86,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory, mlflow_server: str) -> Loop:
         "OMP_NUM_THREADS": "1",
         "EVERGREEN_PROJECTS": str(root),
         "EVERGREEN_HOME": str(root / ".evergreen"),
-        "MLFLOW_TRACKING_URI": mlflow_server,
+        "MLFLOW_TRACKING_URI": mlflow_uri,
         "AIRFLOW_HOME": str(base / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),

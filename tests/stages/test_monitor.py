@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from evergreen.errors import ParamsError, RegistryError
@@ -79,7 +80,9 @@ def test_a_quiet_week_is_measured_as_by_hand(world: World) -> None:
     assert set(record["drift"]["columns"]) == {"team", "size", "hour", "team_late_3d"}
     assert record["drift"]["rows"] == {"current": 266, "reference": 1292}
     assert [rule["name"] for rule in found.rules] == ["bias", "skill", "ewma"]
-    assert found.rules[0]["limit"] == pytest.approx(3 * record["reference"]["sd"])
+    sd, windows = record["reference"]["sd"], record["reference"]["windows"]
+    t = stats.t.ppf(stats.norm.cdf(3), windows - 1)
+    assert found.rules[0]["limit"] == pytest.approx(t * sd * (1 + 1 / windows) ** 0.5)
     reports = world.project.home.reports("small")
     assert found.summary == "20240219T050000-one/monitor.html"
     assert "quiet: no rule alarms" in (reports / found.summary).read_text()
