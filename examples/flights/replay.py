@@ -24,7 +24,7 @@ from evergreen.local import stack
 from evergreen.local.api import AirflowApi, Run
 from evergreen.project import Project
 from feed import feed
-from report import Week, lake_rows, print_report
+from report import print_report
 
 ZONE = ZoneInfo("America/New_York")
 FIRST = datetime(2013, 4, 1, tzinfo=ZONE)
@@ -116,7 +116,7 @@ def main() -> None:
     print_report(console, project, replayed, replay.seconds, time.monotonic() - began, running)
 
 
-def _replay(replay: Replay, weeks: int) -> list[Week]:
+def _replay(replay: Replay, weeks: int) -> list[datetime]:
     bar = replay.progress.add_task("January to March: feed, ingest", total=weeks + 2)
     clock.set_replay(replay.project.home, FIRST)
     for stage in STAGES:
@@ -132,11 +132,9 @@ def _replay(replay: Replay, weeks: int) -> list[Week]:
     for number in range(1, weeks + 1):
         as_of = FIRST + number * timedelta(days=7)
         replay.progress.update(bar, description=f"week to {as_of:%d %B}: feed, ingest, score, monitor")
-        before = lake_rows(replay.project)
         replay.ingest(as_of)
-        after = lake_rows(replay.project)
         replay.monitor(as_of)
-        replayed.append(Week(as_of, after.clean - before.clean, after.quarantined - before.quarantined))
+        replayed.append(as_of)
         replay.progress.advance(bar)
     return replayed
 

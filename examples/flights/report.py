@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from evergreen.lake.manifests import read_manifests
 from evergreen.lake.predictions import read_predictions
 from evergreen.ledger import Ledger
 from evergreen.local.stack import Stack
@@ -20,25 +21,23 @@ from feed import TABLES, shipped_counts
 
 
 class Rows(NamedTuple):
-    """Rows in the lake, over all tables."""
+    """Rows that a week brought, over all tables."""
 
     clean: int
     quarantined: int
 
 
-class Week(NamedTuple):
-    """A replayed week and the rows that it brought."""
-
-    end: datetime
-    clean: int
-    quarantined: int
-
-
-def lake_rows(project: Project) -> Rows:
-    """Count the rows of every table by what their validation records say."""
-    records = [record for table in TABLES for record in read_validations(project.lake, table).values()]
-    quarantined = sum(record.quarantined for record in records)
-    return Rows(sum(record.rows for record in records) - quarantined, quarantined)
+def rows_brought(project: Project, as_of: datetime) -> Rows:
+    """The rows that the ingest of `as_of` committed, by what their validation records say."""
+    clean, quarantined = 0, 0
+    for table in TABLES:
+        records = read_validations(project.lake, table)
+        for manifest in read_manifests(project.lake / "raw" / table):
+            if manifest.as_of == as_of:
+                found = [records[file.path] for file in manifest.files]
+                quarantined += sum(record.quarantined for record in found)
+                clean += sum(record.rows - record.quarantined for record in found)
+    return Rows(clean, quarantined)
 
 
 def pooled(project: Project, until: datetime) -> Performance:
@@ -51,10 +50,10 @@ def pooled(project: Project, until: datetime) -> Performance:
 
 
 def print_report(
-    console: Console, project: Project, weeks: list[Week], seconds: dict[str, float], total: float, running: Stack
+    console: Console, project: Project, weeks: list[datetime], seconds: dict[str, float], total: float, running: Stack
 ) -> None:
     """The tables and lines that end the demo."""
-    ledger, end = Ledger.open(project.home), weeks[-1].end
+    ledger, end = Ledger.open(project.home), weeks[-1]
     console.print(_weeks_table(project, ledger, weeks))
     console.print(_counts_table(project, end))
     console.print("Decisions")
@@ -69,17 +68,19 @@ def print_report(
     console.print("Next     .venv/bin/evergreen status | .venv/bin/evergreen decisions list | make down")
 
 
-def _weeks_table(project: Project, ledger: Ledger, weeks: list[Week]) -> Table:
+def _weeks_table(project: Project, ledger: Ledger, weeks: list[datetime]) -> Table:
     table = Table(title="The replayed weeks")
     judged = [window for one in ledger.promotions(project.name) for window in ledger.windows(project.name, one.build)]
     headings = ("week to", "rows in", "quarantined", "late rate", "mean p", "log-loss", "AUC", "alarms", "decision")
     for heading in headings:
         table.add_column(heading, justify="left" if heading in ("week to", "alarms", "decision") else "right")
     for week in weeks:
-        found = [window for window in judged if window.end == week.end]
-        cells = _judged(Record.model_validate(found[0].record)) if found else ["-"] * 5
-        verdicts = [decision.verdict for decision in ledger.decisions(project.name) if decision.as_of == week.end]
-        table.add_row(f"{week.end:%d %b}", f"{week.clean:,}", f"{week.quarantined:,}", *cells, ", ".join(verdicts))
+        found = [window for window in judged if window.end == week]
+        records = [Record.model_validate(window.record) for window in found]
+        cells = _judged(max(records, key=lambda record: record.rows)) if records else ["-"] * 5
+        verdicts = [decision.verdict for decision in ledger.decisions(project.name) if decision.as_of == week]
+        rows = rows_brought(project, week)
+        table.add_row(f"{week:%d %b}", f"{rows.clean:,}", f"{rows.quarantined:,}", *cells, ", ".join(verdicts))
     return table
 
 
