@@ -7,14 +7,17 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file by rename, synced to disk, making its folder where needed; readers never see half of it."""
+def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
+    """Write a file by rename, synced to disk, making its folder where needed; readers never see half of it.
+
+    With `mode` 0o600 nobody but the owner can read it at any moment.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
-            os.fchmod(stream.fileno(), 0o644)
+            os.fchmod(stream.fileno(), mode)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)

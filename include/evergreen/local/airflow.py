@@ -15,7 +15,6 @@ from pathlib import Path
 from evergreen.errors import ServerError
 from evergreen.files import write_atomic
 from evergreen.local.ports import HOST, Ports
-from evergreen.local.private import write_private
 from evergreen.local.program import PYTHON, Program, log_tail
 from evergreen.paths import Home
 from evergreen.project import Project
@@ -96,13 +95,14 @@ def prepare(home: Home) -> None:
     configuration, passwords = home.airflow / "airflow.cfg", _passwords(home)
     if not configuration.exists():
         fernet = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        write_private(
+        write_atomic(
             configuration,
             f"[core]\nfernet_key = {fernet}\n\n[api]\nsecret_key = {secrets.token_hex(32)}\n\n"
             f"[api_auth]\njwt_secret = {secrets.token_hex(64)}\n",
+            mode=0o600,
         )
     if not passwords.exists():
-        write_private(passwords, json.dumps({USER: secrets.token_urlsafe(12)}))
+        write_atomic(passwords, json.dumps({USER: secrets.token_urlsafe(12)}), mode=0o600)
     write_atomic(home.airflow / "config" / "airflow_local_settings.py", LOCAL_SETTINGS)
 
 
