@@ -62,9 +62,10 @@ setup: .venv/ready ## make .venv with exactly the locked packages
 	@touch $@
 
 # sync also removes what is not locked. setuptools, which the editable install needs, is among the locked packages.
-.venv/ready: .venv/bin/uv requirements.txt pyproject.toml requirements.in
+.venv/ready: .venv/bin/uv requirements.txt requirements-data.txt pyproject.toml requirements.in
 	@echo "installing the locked packages into .venv: about a minute"
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode \
+		requirements.txt requirements-data.txt
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --offline --editable .
 	@touch $@
 
