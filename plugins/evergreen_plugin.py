@@ -37,12 +37,14 @@ may_see = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
 def page(dag_id: str, path: str) -> FileResponse:
     """A page that the DAG's use case wrote: a report of the monitor, or what a validation found.
 
-    `path` is relative to the state folder, and only these two folders of this use case are served.
+    `path` is relative to the state folder. A monitor DAG's people see its use case's reports, an ingest DAG's what its
+    validations found, and nothing else is served.
     """
-    home, name = Home(Path(os.environ["EVERGREEN_HOME"]).resolve()), dag_id.rpartition("_")[0]
+    home = Home(Path(os.environ["EVERGREEN_HOME"]).resolve())
+    name, _, stage = dag_id.rpartition("_")
+    folder = {"monitor": home.reports(name), "ingest": home.lake(name) / "validation"}.get(stage) if name else None
     place = (home.root / path).resolve()
-    allowed = (home.reports(name), home.lake(name) / "validation")
-    if place.suffix not in TYPES or not any(place.is_relative_to(folder) for folder in allowed) or not place.is_file():
+    if folder is None or not place.is_relative_to(folder) or place.suffix not in TYPES or not place.is_file():
         raise HTTPException(404, "no such page; the task may not have written it yet, or it was cleaned up")
     return FileResponse(place, media_type=TYPES[place.suffix], headers={"Content-Security-Policy": SANDBOX})
 

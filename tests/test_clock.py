@@ -38,6 +38,24 @@ def test_as_of_prefers_what_was_given_and_is_never_after_now(tmp_path: Path) -> 
     assert clock.resolve_as_of(home, None, MARCH - timedelta(days=1)) == MARCH - timedelta(days=1)  # a backfill
 
 
+def test_a_moment_in_the_future_is_refused(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with pytest.raises(EvergreenError, match="lies in the future: it is 20"):
+        clock.resolve_as_of(home, "2999-01-01T00:00Z")
+    clock.set_replay(home, MARCH)
+    with pytest.raises(EvergreenError, match="the replayed clock stands at 2013-03-04T05:00:00Z"):
+        clock.resolve_as_of(home, MARCH + timedelta(seconds=1))
+
+
+def test_a_replay_lets_a_told_run_stand_where_it_moves_next(tmp_path: Path) -> None:
+    home, ahead = Home(tmp_path), MARCH + timedelta(days=7)
+    clock.set_replay(home, MARCH, ahead)
+    assert clock.resolve_as_of(home, ahead) == ahead
+    assert clock.resolve_as_of(home, None, datetime(2026, 1, 1, tzinfo=UTC)) == MARCH  # by schedule: not yet
+    with pytest.raises(EvergreenError, match="future"):
+        clock.resolve_as_of(home, ahead + timedelta(seconds=1))
+
+
 def test_local_days_are_whole_across_daylight_saving() -> None:
     after = datetime(2013, 3, 11, 4, tzinfo=UTC)  # local midnight, one day after clocks went forward
     assert clock.back(after, timedelta(days=7), NEW_YORK) == MARCH

@@ -54,13 +54,18 @@ class Replay:
         self.progress.console.print(text, highlight=False)
 
     def ingest(self, as_of: datetime) -> None:
-        """Put the clock at `as_of`, feed what became known by then, ingest it, and wait for the scoring it starts."""
-        clock.set_replay(self.project.home, as_of)
+        """Feed what became known by `as_of`, ingest it, move the clock there, and wait for the scoring it starts.
+
+        The clock follows the ingest: a run by schedule in between must not stand at a moment whose rows are on their way.
+        """
+        home = self.project.home
+        clock.set_replay(home, min(clock.now(home), as_of), ahead=as_of)
         with self.phase("feed"):
             feed(self.drops, as_of)
         with self.phase("ingest"):
-            scored = {run.id for run in self.api.runs(self.dag("score"))}
+            scored = self._asset_runs("score")
             run = self._run("ingest", as_of)
+            clock.set_replay(home, as_of)
         with self.phase("score"):
             if any(task.id == "publish" and task.state == "success" for task in self.api.tasks(run)):
                 self._wait_for_new("score", scored)
@@ -72,7 +77,7 @@ class Replay:
 
     def monitor(self, as_of: datetime) -> None:
         """Monitor the week; where that rings, wait for the retrain that Airflow starts by itself."""
-        retrained = {run.id for run in self.api.runs(self.dag("retrain"))}
+        retrained = self._asset_runs("retrain")
         with self.phase("monitor"):
             run = self._run("monitor", as_of)
         if any(task.id == "request_retrain" and task.state == "success" for task in self.api.tasks(run)):
@@ -87,12 +92,16 @@ class Replay:
     def _run(self, stage: str, as_of: datetime) -> Run:
         return self.api.wait(self.api.trigger(self.dag(stage), as_of=as_of), TIMEOUT)
 
+    def _asset_runs(self, stage: str) -> set[str]:
+        """The runs of a stage that an asset event started."""
+        return {run.id for run in self.api.runs(self.dag(stage)) if run.id.startswith("asset_triggered")}
+
     def _wait_for_new(self, stage: str, known: set[str], patience: float = 60.0) -> None:
         """Wait for the run that an asset event starts; it is there within seconds of the event."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            if new := [run for run in self.api.runs(self.dag(stage)) if run.id not in known]:
-                self.api.wait(new[-1], TIMEOUT)
+            if new := self._asset_runs(stage) - known:
+                self.api.wait(self.api.run(self.dag(stage), min(new)), TIMEOUT)
                 return
             time.sleep(0.2)
         raise SystemExit(f"{self.dag(stage)} was not started by its asset within {patience:.0f} s")

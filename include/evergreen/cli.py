@@ -134,8 +134,12 @@ def score(
     from evergreen.params.base import parse_duration
     from evergreen.stages.score import score as stage
 
+    try:
+        span = parse_duration(window)
+    except ValueError as error:
+        raise EvergreenError(f"--window is `{window}`: {error}") from None
     project = Project.load()
-    _show(stage(project, clock.resolve_as_of(project.home, as_of), window=parse_duration(window)))
+    _show(stage(project, clock.resolve_as_of(project.home, as_of), window=span))
 
 
 @app.command()

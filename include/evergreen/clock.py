@@ -19,28 +19,40 @@ def now(home: Home) -> datetime:
 
 def replay_time(home: Home) -> datetime | None:
     """The replayed moment, or None when the clock is the wall's."""
-    if not home.clock.exists():
-        return None
-    return parse_time(json.loads(home.clock.read_text())["replay"])
+    return _replayed(home, "now")
 
 
-def set_replay(home: Home, moment: datetime | None) -> None:
-    """Put the clock at `moment`; None returns it to wall time."""
+def set_replay(home: Home, moment: datetime | None, ahead: datetime | None = None) -> None:
+    """Put the clock at `moment`; None returns it to wall time.
+
+    `ahead` is the moment that the replay moves to next: a run that is told to may stand there already, such as the
+    ingest that brings what became known in between, while whatever runs by schedule still stands at `moment`.
+    """
     if moment is None:
         home.clock.unlink(missing_ok=True)
     else:
-        write_atomic(home.clock, json.dumps({"replay": format_time(moment)}))
+        write_atomic(home.clock, json.dumps({"now": format_time(moment), "ahead": format_time(ahead or moment)}))
+
+
+def _replayed(home: Home, key: str) -> datetime | None:
+    return parse_time(json.loads(home.clock.read_text())[key]) if home.clock.exists() else None
 
 
 def resolve_as_of(home: Home, given: str | datetime | None, interval_end: datetime | None = None) -> datetime:
-    """The run's moment: as given, else its data interval's end, else now; never later than now by default.
+    """The run's moment: as given, else its data interval's end, else now; never later than now.
 
     In a replay a cron run's interval ends at today's wall time, which is after the replayed now: it gets the latter.
+    Raises EvergreenError for a given moment in the future: what is not known yet cannot be stood on, and predictions
+    and decisions made there would stand for ever.
     """
-    if given:
-        return parse_time(given) if isinstance(given, str) else given.astimezone(UTC)
     moment = now(home)
-    return min(interval_end.astimezone(UTC), moment) if interval_end else moment
+    if not given:
+        return min(interval_end.astimezone(UTC), moment) if interval_end else moment
+    wanted = parse_time(given) if isinstance(given, str) else given.astimezone(UTC)
+    if wanted > (_replayed(home, "ahead") or moment):
+        kind = "the replayed clock stands at" if replay_time(home) else "it is"
+        raise EvergreenError(f"as_of {format_time(wanted)} lies in the future: {kind} {format_time(moment)}")
+    return wanted
 
 
 def parse_time(text: str) -> datetime:
