@@ -88,7 +88,7 @@ def promote(name: str, judged: dict[str, Any]) -> None:
 
     result = stage.promote(project(name), judged["decision"])
     if not result.promoted:
-        raise AirflowSkipException(f"{judged['verdict']}: {result.reason or judged['reason']}")
+        raise AirflowSkipException(result.reason)
     ring(assets.champion(name), decision=judged["decision"], version=result.version)
 
 

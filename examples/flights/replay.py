@@ -56,7 +56,7 @@ class Replay:
     def ingest(self, as_of: datetime) -> None:
         """Feed what became known by `as_of`, ingest it, move the clock there, and wait for the scoring it starts.
 
-        The clock follows the ingest: a run by schedule in between must not stand at a moment whose rows are on their way.
+        The clock follows the ingest: a run by schedule in between must not stand where rows are still on their way.
         """
         home = self.project.home
         clock.set_replay(home, min(clock.now(home), as_of), ahead=as_of)
