@@ -64,6 +64,30 @@ def test_local_days_are_whole_across_daylight_saving() -> None:
     assert clock.ceil_day(after - timedelta(hours=1), NEW_YORK) == after
 
 
+def test_a_day_begins_at_the_last_local_midnight() -> None:
+    for day, hours in ((datetime(2013, 3, 10, 5, tzinfo=UTC), 23), (datetime(2013, 11, 3, 4, tzinfo=UTC), 25)):
+        inside = [day + timedelta(minutes=30 * n) for n in range(2 * hours)]
+        assert {clock.floor_day(moment, NEW_YORK) for moment in inside} == {day}
+        assert {clock.ceil_day(moment, NEW_YORK) for moment in inside[1:]} == {day + timedelta(hours=hours)}
+        assert clock.floor_day(day + timedelta(hours=hours), NEW_YORK) == day + timedelta(hours=hours)
+        assert clock.ceil_day(day, NEW_YORK) == day
+
+
+@pytest.mark.parametrize(
+    ("zone", "begins", "hours"),
+    [
+        ("America/Sao_Paulo", datetime(2013, 10, 20, 3, tzinfo=UTC), 23),  # 00:00 is skipped
+        ("America/Havana", datetime(2013, 11, 3, 4, tzinfo=UTC), 25),  # 00:00 comes twice
+    ],
+)
+def test_a_day_without_a_midnight_or_with_two_begins_once(zone: str, begins: datetime, hours: int) -> None:
+    inside = [begins + timedelta(minutes=30 * n) for n in range(2 * hours)]
+
+    assert {clock.floor_day(moment, ZoneInfo(zone)) for moment in inside} == {begins}
+    assert clock.ceil_day(begins, ZoneInfo(zone)) == begins
+    assert {clock.ceil_day(moment, ZoneInfo(zone)) for moment in inside[1:]} == {begins + timedelta(hours=hours)}
+
+
 def test_a_time_that_is_none_is_refused_with_an_example() -> None:
     with pytest.raises(EvergreenError, match="2013-04-01T04:00Z"):
         clock.parse_time("yesterday")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from evergreen.errors import EvergreenError
@@ -74,13 +74,22 @@ def naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The moment at which a local day begins, in UTC: the first of two midnights, and 01:00 where there is none."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def floor_day(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The last local midnight at or before `moment`, in UTC."""
+    return midnight(moment.astimezone(zone).date(), zone)
+
+
 def ceil_day(moment: datetime, zone: ZoneInfo) -> datetime:
     """The first local midnight at or after `moment`, in UTC."""
-    local = moment.astimezone(zone)
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-    if midnight == local:
-        return local.astimezone(UTC)
-    return (midnight + timedelta(days=1)).astimezone(UTC)
+    begun = floor_day(moment, zone)
+    if begun == moment:
+        return begun
+    return midnight(moment.astimezone(zone).date() + timedelta(days=1), zone)
 
 
 def back(moment: datetime, span: timedelta, zone: ZoneInfo) -> datetime:
