@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from airflow.sdk import BaseNotifier, Context
@@ -46,9 +47,14 @@ def send(notice: dict[str, Any]) -> None:
     url = os.environ.get("EVERGREEN_ALERT_URL")
     if not url:
         return
-    body = json.dumps({"text": "Evergreen: " + json.dumps(notice)}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
-        urllib.request.urlopen(request, timeout=10).close()
-    except OSError as error:
+        _post(url, {"text": "Evergreen: " + json.dumps(notice)})
+    except (OSError, ValueError, HTTPException) as error:  # a URL that is none is a ValueError
         log.warning("the alert could not be posted: %s", error)
+
+
+def _post(url: str, body: dict[str, str]) -> None:
+    if not url.lower().startswith(("http://", "https://")):  # urllib opens files, too
+        raise ValueError("EVERGREEN_ALERT_URL must be an http or https URL")
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
