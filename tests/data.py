@@ -11,8 +11,14 @@ import pandas as pd
 START = datetime(2024, 1, 1, 5, tzinfo=UTC)  # local midnight in New York
 
 
-def small_tables(days: int, seed: int = 0, per_day: int = 40, drift_from: int | None = None) -> dict[str, pd.DataFrame]:
-    """`jobs` and `outcomes` of `days` days; from day `drift_from` on, everything is late far more often."""
+def small_tables(
+    days: int, seed: int = 0, per_day: int = 40, drift_from: int | None = None, shift_from: int | None = None
+) -> dict[str, pd.DataFrame]:
+    """`jobs` and `outcomes` of `days` days.
+
+    From day `drift_from` on, everything is late far more often, whatever its size. From day `shift_from` on, jobs are
+    larger, and as late as jobs of their size always were: the inputs move, and what was learned still holds.
+    """
     rng = np.random.default_rng(seed)
     rows = days * per_day
     day = np.repeat(np.arange(days), per_day)
@@ -20,6 +26,8 @@ def small_tables(days: int, seed: int = 0, per_day: int = 40, drift_from: int | 
         rng.integers(6 * 3600, 22 * 3600, rows), "s"
     )  # fmt: skip
     team, size = rng.choice(["red", "green", "blue"], rows), rng.uniform(0, 1000, rows).round(3)
+    if shift_from is not None:
+        size = np.where(day >= shift_from, 500 + size / 2, size).round(3)
     lateness = size / 60 + np.where(team == "red", 8, 0) + rng.normal(0, 6, rows) - 6
     if drift_from is not None:
         lateness = lateness + np.where(day >= drift_from, 10, 0)
@@ -29,13 +37,19 @@ def small_tables(days: int, seed: int = 0, per_day: int = 40, drift_from: int | 
 
 
 def write_drops(
-    folder: Path, days: int, *, seed: int = 0, until: int | None = None, drift_from: int | None = None
+    folder: Path,
+    days: int,
+    *,
+    seed: int = 0,
+    until: int | None = None,
+    drift_from: int | None = None,
+    shift_from: int | None = None,
 ) -> None:
     """Write what is known on day `until` (default: all days) as one CSV a table and week."""
     folder.mkdir(parents=True, exist_ok=True)
     end = pd.Timestamp(START).tz_localize(None) + timedelta(days=days if until is None else until)
     lead = {"jobs": -timedelta(days=2), "outcomes": timedelta(days=1)}
-    for table, frame in small_tables(days, seed, drift_from=drift_from).items():
+    for table, frame in small_tables(days, seed, drift_from=drift_from, shift_from=shift_from).items():
         known = frame["due"] + lead[table]
         week = ((known - pd.Timestamp(START).tz_localize(None)) // timedelta(days=7)).clip(lower=0)
         for number, part in frame[known <= end].groupby(week[known <= end]):
