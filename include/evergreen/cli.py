@@ -56,13 +56,25 @@ def ingest(tables: Tables = None, as_of: AsOf = None) -> None:
 @app.command()
 def validate(
     tables: Tables = None,
-    again: Annotated[bool, typer.Option("--again", help="Check files again whose contract was changed since.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also files whose contract was changed since, or whose clean file is lost.")
+    ] = False,
+    discard: Annotated[
+        str | None, typer.Option(help="A refused file of TABLE, by name: it counts for nothing from now on.")
+    ] = None,
+    because: Annotated[str | None, typer.Option(help="Why it is discarded; default: what it was refused for.")] = None,
+    discarded: Annotated[bool, typer.Option("--discarded", help="Validate discarded files again.")] = False,
 ) -> None:
     """Check new rows against their contract; quarantine those that break it."""
     from evergreen.stages.validate import validate as stage
 
     project = Project.load()
-    _each(_tables(project, tables), lambda table: stage(project, table, again=again))
+    if discard and len(tables or []) != 1:
+        raise EvergreenError("--discard needs the one table that the file is of: evergreen validate TABLE --discard ..")
+    _each(
+        _tables(project, tables),
+        lambda table: stage(project, table, again, discard=discard, by=_actor(), because=because, discarded=discarded),
+    )
 
 
 @app.command()

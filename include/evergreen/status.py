@@ -22,7 +22,8 @@ class TableStatus(BaseModel):
     late: str | None  # how late, where it is later than `freshness` allows
     rows: int
     quarantined: int
-    critical: list[str]  # files that count for nothing until they are mended
+    refused: list[str]  # files that count for nothing until they are validated, mended or discarded
+    discarded: list[str]  # files that count for nothing since someone decided so
 
 
 class Status(BaseModel):
@@ -66,7 +67,7 @@ def read_status(project: Project) -> Status:
 
 def _tables(project: Project, as_of: datetime) -> dict[str, TableStatus]:
     from evergreen.features.engine import connect
-    from evergreen.lake.known import known_rows
+    from evergreen.lake.known import known_rows, refused_files
     from evergreen.monitoring.freshness import late_tables, newest_known
 
     declared = project.params.tables
@@ -82,7 +83,8 @@ def _tables(project: Project, as_of: datetime) -> dict[str, TableStatus]:
             late=late.get(name),
             rows=sum(record.rows - record.quarantined for record in records[name] if record.clean),
             quarantined=sum(record.quarantined for record in records[name]),
-            critical=[f"{record.raw}: {record.critical}" for record in records[name] if record.critical],
+            refused=[text.removeprefix(f"{name}: ") for text in refused_files(project, [name])],
+            discarded=[f"{record.raw} {record.discarded}" for record in records[name] if record.discarded],
         )
         for name in declared
     }
@@ -117,7 +119,8 @@ def render_status(status: Status) -> str:
             f"  {name:<16} newest {table.newest or 'none':<21} {table.rows:>9,} rows"
             f" {table.quarantined:>6,} quarantined{note}"
         )
-        lines += [f"    refused: {text}" for text in table.critical]
+        lines += [f"    refused: {text}" for text in table.refused]
+        lines += [f"    discarded: {text}" for text in table.discarded]
     lines += ["", "Champion"]
     if status.champion is None:
         lines.append("  none yet: run the retrain DAG")

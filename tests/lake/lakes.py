@@ -56,8 +56,9 @@ def deliver(
 def record(project: Project, table: str, raw: str, clean: str | None, rows: int, critical: str | None = None) -> None:
     """Write the validation record of a raw file."""
     made = FileValidation(
-        raw=raw, contract="c0ffee", clean=clean, quarantine=None, rows=rows, quarantined=0, critical=critical
-    )
+        raw=raw, contract="c0ffee", clean=clean, clean_sha256=file_sha256(project.lake / clean) if clean else None,
+        quarantine=None, quarantine_sha256=None, rows=rows, quarantined=0, critical=critical,
+    )  # fmt: skip
     write_record(project.lake, table, made)
 
 

@@ -6,8 +6,10 @@ does not exist. Rows are numbered by the order in which they came: manifest, fil
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.clock import naive
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class CleanFile(NamedTuple):
-    """A clean file in the order of arrival, and the `as_of` of the ingest that brought it."""
+    """A clean file, verified, in the order of arrival, and the `as_of` of the ingest that brought it."""
 
     path: str
     as_of: datetime
@@ -49,7 +51,9 @@ def known_rows(
     version before it. A version whose `known_at` is null is never known. Tables live as long as `con`.
 
     A table with a file that is not validated, or broke its contract critically, raises ContractError, since what it
-    lacks would change features for good; `refuse` False leaves such files out instead.
+    lacks would change features for good; `refuse` False leaves such files out instead (`refused_files` names them).
+    A column that was declared after a file was validated raises it too, and a clean file that is missing or was
+    altered LakeError.
     """
     names = list(project.params.tables if tables is None else tables)
     for name in names if refuse else ():
@@ -59,31 +63,58 @@ def known_rows(
 
 def require_validated(project: Project, table: str) -> None:
     """Raise ContractError where a raw file of `table` has no validation record, or a critical one."""
+    for raw, (origin, reason, way_out) in _unresolved(project, table).items():
+        raise ContractError(f"{table}: {raw} ({origin}) {reason}; {way_out}")
+
+
+def refused_files(project: Project, tables: Iterable[str]) -> list[str]:
+    """What `known_rows` leaves out with `refuse` False, a line a file: the table, its origin's name, and why."""
+    return [
+        f"{table}: {origin or raw} {reason}"
+        for table in tables
+        for raw, (origin, reason, _) in _unresolved(project, table).items()
+    ]
+
+
+def _unresolved(project: Project, table: str) -> dict[str, tuple[str, str, str]]:
+    """Raw file to the name of its origin, why it does not count, and what to do."""
     records = read_validations(project.lake, table)
-    for manifest in read_manifests(project.lake / "raw" / table):
-        for file in manifest.files:
-            record = records.get(file.path)
-            if record is None:
-                raise ContractError(
-                    f"{table}: {file.path} ({file.origin}) has not been validated; run `evergreen validate {table}`"
-                )
-            if record.critical is not None:
-                raise ContractError(
-                    f"{table}: {file.path} ({file.origin}) broke its contract: {record.critical} "
-                    f"Mend the contract in params.yaml, then run `evergreen validate {table} --again`"
-                )
+    found = {}
+    for file in (file for manifest in read_manifests(project.lake / "raw" / table) for file in manifest.files):
+        record = records.get(file.path)
+        if record is None:
+            found[file.path] = file.origin, "has not been validated", f"run `evergreen validate {table}`"
+        elif record.critical is not None:
+            reason = f"broke its contract: {record.critical.rstrip('.')}"
+            found[file.path] = file.origin, reason, (
+                f"mend the contract in params.yaml and run `evergreen validate {table} --again`; or send a mended file "
+                f"and discard this one: `evergreen validate {table} --discard {shlex.quote(file.origin or file.path)}`"
+            )  # fmt: skip
+    return found
 
 
 def clean_files(project: Project, table: str) -> list[CleanFile]:
-    """The clean files that count, in order of arrival."""
+    """The clean files that count, in order of arrival; raises LakeError and ContractError as `known_rows` does."""
     records = read_validations(project.lake, table)
     found = []
     for manifest in read_manifests(project.lake / "raw" / table):
         for file in manifest.files:
             record = records.get(file.path)
-            if record is not None and record.critical is None and record.clean is not None:
-                found.append(CleanFile(str(project.lake / record.clean), naive(manifest.as_of)))
+            clean = record.require_clean(project.lake, table) if record is not None else None
+            if clean is not None:
+                _require_columns(clean, table, project.params.tables[table])
+                found.append(CleanFile(str(clean), naive(manifest.as_of)))
     return found
+
+
+def _require_columns(clean: Path, table: str, spec: Table) -> None:
+    import pyarrow.parquet as pq
+
+    if missing := [name for name in spec.columns if name not in pq.read_schema(clean).names]:
+        raise ContractError(
+            f"{table}: the column `{'`, `'.join(missing)}` was not declared when {clean.name} was validated; "
+            f"run `evergreen validate {table} --again`"
+        )
 
 
 def derived_columns(params: Params, table: str) -> str:

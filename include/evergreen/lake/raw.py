@@ -71,18 +71,22 @@ class RawWriter:
             self._close()
         return self.rows
 
-    def place(self, origin: str, sha256: str) -> list[DataFile]:
+    def place(self, origin: str, sha256: str, seq: int) -> list[DataFile]:
         """Name the files after the origin's content and make them durable; one file at least, be it empty.
 
-        Raises LakeError rather than replace a file.
+        Content that came before, and comes back, is also named after `seq`, the manifest that will hold it. Raises
+        LakeError rather than replace a file.
         """
         if not self._parts:
             self._append(self._schema.empty_table())
             self._close()
         files = []
+        stem = sha256[:16]
+        if any(self._folder.glob(f"{stem}-?????.parquet")):  # orphans are gone by now: they belong to a delivery
+            stem += f"-{seq}"
         for number, (temporary, rows) in enumerate(self._parts):
-            path = self._folder / f"{sha256[:16]}-{number:05d}.parquet"
-            if path.exists():  # orphans are gone by now: this one belongs to a committed delivery
+            path = self._folder / f"{stem}-{number:05d}.parquet"
+            if path.exists():
                 raise LakeError(f"{path} is there already, for another origin than {origin}; raw files never change")
             publish(temporary, path)
             faults.point("ingest.placed")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evergreen.faults import point
 from evergreen.files import publish
 from evergreen.params.tables import Table
+from evergreen.paths import file_sha256
 from evergreen.quality.contract import REASON, ROW, Rule, rules_of
 from evergreen.quality.expressions import without_known_at
 from evergreen.quality.frame import SchemaBroken, read_raw, to_frame
@@ -65,7 +66,7 @@ class Checker:
         for target, data, absent in loaded:
             end = start + data.num_rows
             mine = {rule: _between(numbers, start, end) for rule, numbers in found.items()}
-            record = self._finish(target, _numbered(data), mine, absent, owners, places[target.file.path])
+            record = self._finish(target, numbered(data), mine, absent, owners, places[target.file.path])
             self._keep(records, record)
             start = end
         return suite
@@ -77,10 +78,12 @@ class Checker:
     def _others(
         self, chunk: Sequence[Target], records: Mapping[str, FileValidation], places: Mapping[str, int]
     ) -> list[tuple[int, Path]]:
-        """The clean files that count for raw files outside of `chunk`, each with its place in manifest order."""
+        """The clean files that count for raw files before those of `chunk`, each with its place in manifest order."""
         mine = {target.file.path for target in chunk}
-        others = (record for raw, record in records.items() if raw not in mine)
-        return [(places[record.raw], self.lake / record.clean) for record in others if record.clean is not None]
+        last = max(places[raw] for raw in mine)
+        others = (record for raw, record in records.items() if raw not in mine and places[raw] < last)
+        found = ((places[record.raw], record.require_clean(self.lake, self.name)) for record in others)
+        return [(place, path) for place, path in found if path is not None]
 
     def _row_rules(self, data: pa.Table) -> tuple[dict[int, np.ndarray[Any, Any]], dict[str, Any]]:
         """The rows of `data` that break each rule of a single row, by the rule's place; and the suite's result."""
@@ -94,7 +97,7 @@ class Checker:
         moment = "known_at"
         while moment in frame:
             moment = f"_{moment}"
-        missing = without_known_at(_numbered(data), self.name, self.table, self.time_zone)
+        missing = without_known_at(numbered(data), self.name, self.table, self.time_zone)
         known = np.zeros(data.num_rows)
         known[missing] = np.nan
         frame[moment] = known  # 0, or NaN where the expression has no value
@@ -113,38 +116,23 @@ class Checker:
                 admissible = ~mark_bad(data.num_rows, self.rules, broken)
                 broken[number] = owners.broken(rule.column, data, place, admissible)
         verdict = judge(data, self.table, self.rules, broken)
-        clean = None if verdict.critical else self._write("clean", target, data, ~verdict.bad)
+        clean = clean_sha256 = quarantine = quarantine_sha256 = None
+        if not verdict.critical:
+            clean, clean_sha256 = self._write("clean", target, data.filter(pa.array(~verdict.bad)))
         if owners is not None and clean is not None:
             owners.take(data.filter(pa.array(~verdict.bad)), place)
-        quarantine = None
         if verdict.bad.any():
-            reasons = reasons_of(self.rules, broken, verdict.bad)
-            quarantine = self._write("quarantine", target, data, verdict.bad, reasons)
+            reasons = pa.array(reasons_of(self.rules, broken, verdict.bad), pa.string())
+            out = data.filter(pa.array(verdict.bad)).append_column(REASON, reasons)
+            quarantine, quarantine_sha256 = self._write("quarantine", target, out)
         return FileValidation(
-            raw=target.file.path, contract=target.contract, clean=clean, quarantine=quarantine, rows=data.num_rows,
+            raw=target.file.path, contract=target.contract, clean=clean, clean_sha256=clean_sha256,
+            quarantine=quarantine, quarantine_sha256=quarantine_sha256, rows=data.num_rows,
             quarantined=int(verdict.bad.sum()), critical=verdict.critical, failures=(*absent, *verdict.failures),
         )  # fmt: skip
 
-    def _write(
-        self, kind: str, target: Target, data: pa.Table, mask: np.ndarray[Any, Any], reasons: list[str] | None = None
-    ) -> str:
-        """Write the rows of `mask` as the file's clean or quarantine Parquet; its place in the lake."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        from evergreen.lake.schema import ROW_GROUP, WRITER
-
-        rows = data.filter(pa.array(mask))
-        if reasons is not None:
-            rows = rows.append_column(REASON, pa.array(reasons, pa.string()))
-        place = f"{kind}/{self.name}/{PurePosixPath(target.file.path).stem}.{target.contract}.parquet"
-        path = self.lake / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")  # the table's lock is held: a killed run's is overwritten
-        pq.write_table(rows, temporary, row_group_size=ROW_GROUP, **WRITER)
-        publish(temporary, path)
-        point(f"validate.{kind}")
-        return place
+    def _write(self, kind: str, target: Target, rows: pa.Table) -> tuple[str, str]:
+        return write_rows(self.lake, kind, self.name, target.file.path, target.contract, rows)
 
     def _keep(self, records: dict[str, FileValidation], record: FileValidation) -> None:
         write_record(self.lake, self.name, record)
@@ -152,7 +140,24 @@ class Checker:
         point("validate.record")
 
 
-def _numbered(data: pa.Table) -> pa.Table:
+def write_rows(lake: Path, kind: str, name: str, raw: str, suffix: str, rows: pa.Table) -> tuple[str, str]:
+    """Write a raw file's clean or quarantine Parquet; its place in the lake and its hash."""
+    import pyarrow.parquet as pq
+
+    from evergreen.lake.schema import ROW_GROUP, WRITER
+
+    place = f"{kind}/{name}/{PurePosixPath(raw).stem}.{suffix}.parquet"
+    path = lake / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")  # the table's lock is held: a killed run's is overwritten
+    pq.write_table(rows, temporary, row_group_size=ROW_GROUP, **WRITER)
+    sha256 = file_sha256(temporary)
+    publish(temporary, path)
+    point(f"validate.{kind}")
+    return place, sha256
+
+
+def numbered(data: pa.Table) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
@@ -170,6 +175,6 @@ def _unreadable(target: Target, reason: str) -> FileValidation:
         column=None, rule="schema", severity="critical", count=target.file.rows, share=1.0, expected=reason
     )
     return FileValidation(
-        raw=target.file.path, contract=target.contract, clean=None, quarantine=None, rows=target.file.rows,
-        quarantined=0, critical=reason, failures=(failure,),
+        raw=target.file.path, contract=target.contract, clean=None, clean_sha256=None, quarantine=None,
+        quarantine_sha256=None, rows=target.file.rows, quarantined=0, critical=reason, failures=(failure,),
     )  # fmt: skip

@@ -69,20 +69,33 @@ def chunk_path(lake: Path, name: str, chunk: tuple[Target, ...]) -> Path:
 
 
 def make_plan(
-    lake: Path, name: str, table: Table, time_zone: str, records: Mapping[str, FileValidation], again: bool
-) -> Plan:
-    """The files without a record, those of a killed run, and with `again` those whose contract is not today's."""
+    lake: Path, name: str, table: Table, time_zone: str, records: Mapping[str, FileValidation],
+    again: bool = False, discarded: bool = False,
+) -> Plan:  # fmt: skip
+    """The files without a record, those of a killed run, and with `again` those whose result cannot stand.
+
+    That is a result of another contract than today's, and one whose files are missing or were altered. A discarded
+    file stays so, but with `discarded`.
+    """
     path = run_folder(lake, name) / "plan.json"
+    if not path.exists():  # what a run that was killed at its very end left is of no use to another
+        shutil.rmtree(run_folder(lake, name), ignore_errors=True)
     unfinished = Plan.model_validate_json(path.read_bytes()).targets if path.exists() else ()
     before = {target.file.path: target.before for target in unfinished}
     contract, previous, targets = contract_hash(table, time_zone), ("", ""), []
     for file in (file for manifest in read_manifests(lake / "raw" / name) for file in manifest.files):
         record = records.get(file.path)
         wanted = chained_hash(contract, table, previous)
-        if record is None or file.path in before or (again and record.contract != wanted):
+        if record is not None and record.discarded is not None:
+            due = discarded
+        else:
+            due = record is None or file.path in before
+            due = due or (again and record is not None and (record.contract != wanted or bool(record.damaged(lake))))
+        if due:
             targets.append(Target(file=file, contract=wanted, before=before.get(file.path, record)))
             previous = (file.path, wanted)
         else:
+            assert record is not None
             previous = (file.path, record.contract)
     plan = Plan(targets=tuple(targets))
     if targets:

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from evergreen.errors import LakeError
 from evergreen.files import write_atomic
 from evergreen.lake.manifests import read_manifests
 from evergreen.params.tables import Severity
+from evergreen.paths import file_sha256
 
 
 class Failure(BaseModel):
@@ -20,7 +23,7 @@ class Failure(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     column: str | None  # None: a rule about the row (`known_at`) or the file (`schema`)
-    rule: str  # nulls, between, in, matches, unique, known_at, schema
+    rule: str  # nulls, between, in, matches, unique, known_at, schema, discarded
     severity: Severity
     count: int
     share: float  # of the file's rows, 0 to 1
@@ -35,12 +38,47 @@ class FileValidation(BaseModel):
 
     raw: str
     contract: str
-    clean: str | None  # None exactly where `critical` is given
+    clean: str | None  # None exactly where `critical` or `discarded` is given
+    clean_sha256: str | None
     quarantine: str | None  # None where no row went there
+    quarantine_sha256: str | None
     rows: int
     quarantined: int
     critical: str | None = None
+    discarded: str | None = None  # who decided that the file counts for nothing, and why; it was critical before
     failures: tuple[Failure, ...] = ()
+
+    @model_validator(mode="after")
+    def _hashed(self) -> Self:
+        if (self.clean is None) != (self.clean_sha256 is None):
+            raise ValueError("a clean file is recorded with its hash")
+        if (self.quarantine is None) != (self.quarantine_sha256 is None):
+            raise ValueError("a quarantine file is recorded with its hash")
+        return self
+
+    def damaged(self, lake: Path) -> str | None:
+        """The place of a clean or quarantine file that is missing or is not what was written, with which it is."""
+        for place, sha256 in ((self.clean, self.clean_sha256), (self.quarantine, self.quarantine_sha256)):
+            if place is not None and (damage := _damage(lake / place, sha256)):
+                return f"{place} {damage}"
+        return None
+
+    def require_clean(self, lake: Path, table: str) -> Path | None:
+        """The clean file, if there is one; LakeError where it is missing or was altered."""
+        if self.clean is None:
+            return None
+        if damage := _damage(lake / self.clean, self.clean_sha256):
+            raise LakeError(
+                f"{lake / self.clean} {damage}; run `evergreen validate {table} --again`, which makes it anew "
+                "from the raw file"
+            )
+        return lake / self.clean
+
+
+def _damage(path: Path, sha256: str | None) -> str | None:
+    if not path.exists():
+        return "is missing"
+    return None if file_sha256(path) == sha256 else "is not the file that validation wrote"
 
 
 def record_path(lake: Path, table: str, raw: str) -> Path:

@@ -46,6 +46,17 @@ def write_report(
     return page
 
 
+def find_report(lake: Path, name: str, critical: Sequence[FileValidation]) -> Path | None:
+    """The newest page on which one of these refused files is shown as it counts today."""
+    wanted = {(record.raw, record.contract) for record in critical}
+    folder = lake / "validation" / name / "reports"
+    for machine in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        files = json.loads(machine.read_bytes())["files"]
+        if any((file["raw"], file["contract"]) in wanted for file in files):
+            return machine.with_suffix(".html")
+    return None
+
+
 def _page(
     lake: Path, name: str, rules: Sequence[Rule], done: Sequence[FileValidation], origins: Mapping[str, str]
 ) -> str:

@@ -25,8 +25,17 @@ class Request:
     schema: pa.Schema  # the declared columns in declared order, as lake.schema.arrow_schema gives them
     as_of: datetime
     position: Mapping[str, Any] = field(default_factory=dict)  # of the last commit that had one
-    origins: Mapping[str, str] = field(default_factory=dict)  # origin -> SHA-256, of every committed delivery
-    contents: frozenset[str] = frozenset()  # SHA-256 of every committed delivery
+    origins: Mapping[str, str] = field(default_factory=dict)  # origin -> SHA-256 of its newest delivery taken
+    contents: Mapping[str, str] = field(default_factory=dict)  # SHA-256 -> first origin, of every delivery taken
+
+    def is_new(self, origin: str, sha256: str) -> bool:
+        """Whether a delivery adds anything.
+
+        It does not where its content came under another name, or is the newest that came under its own. One that
+        returns to what it said before takes a correction back, and is new.
+        """
+        owner = self.contents.get(sha256)
+        return owner is None or (owner == origin and self.origins.get(origin) != sha256)
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Receipt:
     """What is known of a delivery once it was read to its end.
 
     `sha256` names it for ever: of its content where the source has files or bodies, else of the range of positions
-    that it covers. A delivery whose sha256 was committed before is dropped. `position` is where a later read goes
+    that it covers. A delivery that is not `Request.is_new` by it is dropped. `position` is where a later read goes
     on, as JSON; it is empty where the source is known by content alone.
     """
 

@@ -42,18 +42,18 @@ class Csv(Section):
     null_values: tuple[str, ...] = Field(("",), description="Texts that mean a missing value, in every column.")
 
     def deliveries(self, request: Request) -> Iterator[CsvFile]:
-        """The files whose content is new, in the order of their names."""
+        """The files whose content is new (`Request.is_new`), in the order of their names."""
         found = sorted(glob.glob(self.path, root_dir=request.root, recursive=True))
         names = [name for name in found if not (request.root / name).is_dir()]
         if not names:
             log.warning("%s: no file matches %s in %s", request.table, self.path, request.root)
-        seen = set(request.contents)
+        listed: set[str] = set()
         for name in names:
             sha256 = ""
             with suppress(OSError):  # reading will raise it again, and then this one file is refused
                 sha256 = file_sha256(request.root / name)
-            if sha256 not in seen:
-                seen |= {sha256} - {""}
+            if sha256 not in listed and request.is_new(name, sha256):
+                listed |= {sha256} - {""}
                 yield CsvFile(name, request.root / name, sha256, self, request.schema)
 
 

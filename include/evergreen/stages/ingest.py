@@ -72,6 +72,9 @@ class DeliveriesRefused(SourceError):
 def ingest(project: Project, table: str, as_of: datetime) -> IngestResult:
     """Commit what the source of `table` holds beyond the last manifest; the same run twice adds nothing.
 
+    The manifests of a table never go back in time: a run at an earlier `as_of` than the last one commits at the last
+    one's, since what it brings was not known before.
+
     Raises ParamsError for an unknown table or bad options, SourceError where the source cannot be read, and
     DeliveriesRefused at the end, after all good deliveries were committed, where some could not be taken.
     """
@@ -106,11 +109,12 @@ class _Run:
             log.info("%s: removed %d files of a run that did not finish", table, orphans)
         self.schema: pa.Schema = arrow_schema(project.params.tables[table].columns)
         files = [file for manifest in self.manifests for file in manifest.files]
-        self.contents = {file.origin_sha256 for file in files}
+        self.origins = {file.origin: file.origin_sha256 for file in files}
+        self.contents = {file.origin_sha256: file.origin for file in reversed(files)}
         self.position = next((m.position for m in reversed(self.manifests) if m.position), {})
         self.request = Request(
             root=project.root, table=table, schema=self.schema, as_of=as_of, position=self.position,
-            origins={file.origin: file.origin_sha256 for file in files}, contents=frozenset(self.contents),
+            origins=self.origins, contents=self.contents,
         )  # fmt: skip
         self.pending: list[DataFile] = []
         self.moved = False  # the position, beyond the last manifest's
@@ -134,22 +138,29 @@ class _Run:
         self.read_bytes += receipt.bytes
         if receipt.position and dict(receipt.position) != self.position:
             self.position, self.moved = dict(receipt.position), True
-        if receipt.sha256 in self.contents or (rows == 0 and receipt.position):
+        if not self.request.is_new(delivery.origin, receipt.sha256) or (rows == 0 and receipt.position):
             writer.discard()
         else:
-            self.contents.add(receipt.sha256)
-            self.pending += writer.place(delivery.origin, receipt.sha256)
+            self.contents.setdefault(receipt.sha256, delivery.origin)
+            self.origins[delivery.origin] = receipt.sha256
+            self.pending += writer.place(delivery.origin, receipt.sha256, self.next_seq)
         if len(self.pending) >= COMMIT_FILES or sum(file.rows for file in self.pending) >= FILE_ROWS:
             self.commit()
         return True
+
+    @property
+    def next_seq(self) -> int:
+        return self.manifests[-1].seq + 1 if self.manifests else 1
 
     def commit(self) -> None:
         """Make the pending files and the position part of the lake, if there is anything new."""
         if not self.pending and not self.moved:
             return
-        seq = self.manifests[-1].seq + 1 if self.manifests else 1
+        seq, as_of = self.next_seq, self.as_of
+        if self.manifests:  # a correction that comes now was not known earlier, even where the run stands earlier
+            as_of = max(as_of, self.manifests[-1].as_of)
         faults.point("ingest.before_commit")
-        manifest = commit(raw_folder(self.lake, self.table), seq, self.as_of, self.pending, self.position)
+        manifest = commit(raw_folder(self.lake, self.table), seq, as_of, self.pending, self.position)
         faults.point("ingest.committed")
         self.manifests.append(manifest)
         self.pending, self.moved = [], False

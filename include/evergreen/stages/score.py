@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from evergreen.clock import format_time, naive
 from evergreen.features.engine import connect
 from evergreen.features.table import feature_table
-from evergreen.lake.known import known_rows
+from evergreen.lake.known import known_rows, refused_files
 from evergreen.lake.predictions import add_predictions, prediction_schema, read_predictions, remove_orphans
 from evergreen.ledger import Ledger
 from evergreen.locks import lock
@@ -45,13 +45,15 @@ class ScoreResult(BaseModel):
     skipped: int  # had their prediction already
     unscored: int  # lie before the first promotion
     late: dict[str, str]  # table: how far its newest row lies behind
+    refused: list[str]  # files that the predictions are made without, and why
     reason: str  # why nothing was predicted; empty where something was
 
 
 def score(project: Project, as_of: datetime, window: timedelta | None = None) -> ScoreResult:
     """Predict and store; `window` (default `scoring.window`) says how far back unscored rows are looked for.
 
-    Raises RegistryError where a champion's bundle is not what was recorded, and LakeError where a file of the lake is
+    Files that are not validated, or were refused, are left out and named: serving goes on without them. Raises
+    RegistryError where a champion's bundle is not what was recorded, and LakeError where a file of the lake is
     missing or was altered.
     """
     after = as_of - (window if window is not None else project.params.scoring.window)
@@ -63,7 +65,9 @@ def score(project: Project, as_of: datetime, window: timedelta | None = None) ->
         scored = [_score_reign(project, reign, as_of) for reign in spans if reign.champion]
         unscored = sum(_count(project, reign, as_of) for reign in spans if not reign.champion)
         add_predictions(project.lake, as_of, [table for table, _ in scored])
-    late = _late(project, as_of)
+    late, refused = _late(project, as_of), refused_files(project, project.params.tables)
+    for text in refused:
+        log.warning("predicted without a file of the table %s", text)
     by_build: dict[str, int] = {}
     for table, _ in scored:
         if table.num_rows:
@@ -78,6 +82,7 @@ def score(project: Project, as_of: datetime, window: timedelta | None = None) ->
         skipped=skipped,
         unscored=unscored,
         late=late,
+        refused=refused,
         reason="" if rows else _reason(bool(scored), skipped, unscored),
     )
 
@@ -91,7 +96,7 @@ def _score_reign(project: Project, reign: Reign, as_of: datetime) -> tuple[pa.Ta
     bundle = load_bundle(project.home, project.name, champion.build, champion.bundle)
     served = as_served(project, bundle.params)
     con = connect()
-    tables = known_rows(con, served, as_of, feature_tables(served.params))
+    tables = known_rows(con, served, as_of, feature_tables(served.params), refuse=False)
     rows = feature_table(tables, served.params, after=reign.after, until=reign.until).to_pyarrow()
     done = read_predictions(project.lake, reign.after, reign.until, build=champion.build, columns=["_key"])
     already = pc.is_in(rows["_key"], value_set=done["_key"])
@@ -131,7 +136,7 @@ def _column(values: object, type_: pa.DataType) -> pa.Array | pa.ChunkedArray:
 
 def _count(project: Project, reign: Reign, as_of: datetime) -> int:
     con = connect()
-    tables = known_rows(con, project, as_of, feature_tables(project.params))
+    tables = known_rows(con, project, as_of, feature_tables(project.params), refuse=False)
     return int(feature_table(tables, project.params, after=reign.after, until=reign.until).count().execute())
 
 
@@ -141,7 +146,8 @@ def _late(project: Project, as_of: datetime) -> dict[str, str]:
     if not watched:
         return {}
     con = connect()
-    late = late_tables(newest_known(known_rows(con, project, as_of, watched), watched), project.params.tables, as_of)
+    newest = newest_known(known_rows(con, project, as_of, watched, refuse=False), watched)
+    late = late_tables(newest, project.params.tables, as_of)
     for name, text in late.items():
         log.warning("table `%s` is late: %s", name, text)
     return late

@@ -8,6 +8,7 @@ again gives the same bytes, and a mended contract re-admits rows without countin
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,10 @@ from evergreen.locks import lock
 from evergreen.project import Project
 from evergreen.quality.checks import Checker
 from evergreen.quality.contract import ROW
-from evergreen.quality.plan import Plan, chunk_path, end_plan, make_plan
+from evergreen.quality.discard import discard as set_aside
+from evergreen.quality.plan import Plan, Target, chunk_path, end_plan, make_plan
 from evergreen.quality.records import FileValidation, read_validations
-from evergreen.quality.report import write_report
+from evergreen.quality.report import find_report, write_report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,21 +48,40 @@ class ValidateResult(BaseModel):
     admitted: int  # rows that count now and did not before, of new files and of old ones
     readmitted: int  # those of them that an earlier contract had kept out
     withdrawn: int  # rows that counted under an earlier contract and no longer do
+    discarded: int = 0  # files that this run discarded
     report: str | None  # the HTML page, relative to the home; None where nothing was to be validated
 
 
-def validate(project: Project, table: str, again: bool = False) -> ValidateResult:
-    """Validate the raw files of `table` that have no record yet; with `again` also those of another contract.
+class FilesRefused(ContractError):
+    """Files of the table count for nothing; the others are done, as `result` says, whose report shows why."""
 
-    Raises ContractError, after all files are done, while any file of the table is critical: also one of an earlier
-    run, so that a retry cannot pass over it. ParamsError where the contract itself is wrong.
+    def __init__(self, text: str, result: ValidateResult) -> None:
+        super().__init__(text)
+        self.result = result
+
+
+def validate(
+    project: Project, table: str, again: bool = False, *, discard: str | None = None, by: str = "unknown",
+    because: str | None = None, discarded: bool = False,
+) -> ValidateResult:  # fmt: skip
+    """Validate the raw files of `table` that have no record yet.
+
+    With `again` also those of another contract and those whose clean or quarantine file is missing or was altered;
+    files that were discarded stay so, but with `discarded`, which validates them again. `discard` names a refused
+    file by its raw place or its origin: it counts for nothing from now on, since `by` says so, `because` of this.
+
+    Raises FilesRefused, after all files are done, while any file of the table is critical: also one of an earlier
+    run, so that a retry cannot pass over it. ParamsError where the contract itself is wrong, LakeError where a raw
+    file is missing or was altered, EvergreenError where `discard` names no refused file.
     """
     if table not in project.params.tables:
         raise EvergreenError(f"`{table}` is not a table of params.yaml; known: {', '.join(project.params.tables)}")
     with lock(project.home, f"{project.name}/validate/{table}"):
         records = read_validations(project.lake, table)
         spec, zone = project.params.tables[table], project.params.time_zone
-        plan = make_plan(project.lake, table, spec, zone, records, again)
+        gone = set_aside(project.lake, table, spec, records, discard, by, because) if discard else {}
+        records |= gone
+        plan = make_plan(project.lake, table, spec, zone, records, again, discarded)
         if not plan.targets:
             result = _result(project, table, plan, records, None)
         else:
@@ -70,6 +91,7 @@ def validate(project: Project, table: str, again: bool = False) -> ValidateResul
             result = _result(project, table, plan, records, report.relative_to(project.home.root).as_posix())
             point("validate.report")
             end_plan(project.lake, table)
+    result = result.model_copy(update={"discarded": len(gone)})
     _refuse_critical(project, result, records)
     return result
 
@@ -81,14 +103,16 @@ def _check(checker: Checker, plan: Plan, records: dict[str, FileValidation]) -> 
     suites = []
     for chunk in plan.chunks():
         path = chunk_path(checker.lake, checker.name, chunk)
-        written = all(
-            (record := records.get(target.file.path)) and record.contract == target.contract for target in chunk
-        )
-        if not (written and path.exists()):
+        if not (path.exists() and all(_written(checker.lake, records, target) for target in chunk)):
             write_atomic(path, json.dumps(checker.check(chunk, records, order), default=str))
             point("validate.chunk")
         suites.append(json.loads(path.read_bytes()))
     return suites
+
+
+def _written(lake: Path, records: Mapping[str, FileValidation], target: Target) -> bool:
+    record = records.get(target.file.path)
+    return record is not None and record.contract == target.contract and not record.damaged(lake)
 
 
 def _result(
@@ -121,11 +145,11 @@ def _difference(lake: Path, before: FileValidation | None, now: FileValidation) 
 
 
 def _clean_rows(lake: Path, record: FileValidation) -> np.ndarray[Any, Any]:
-    """The numbers of the raw file's rows that count by a record."""
+    """The numbers of the raw file's rows that count by a record; none where its clean file was lost."""
     import numpy as np
     import pyarrow.parquet as pq
 
-    if record.clean is None:
+    if record.clean is None or record.damaged(lake):
         return np.empty(0, dtype=np.int64)
     return np.asarray(pq.ParquetFile(lake / record.clean).read(columns=[ROW])[ROW])
 
@@ -134,13 +158,25 @@ def _refuse_critical(project: Project, result: ValidateResult, records: Mapping[
     critical: Sequence[FileValidation] = [record for record in records.values() if record.critical is not None]
     if not critical:
         return
-    listed = "\n".join(f"  {record.raw}: {record.critical}" for record in critical[:LISTED])
+    origins = _origins(project, result.table)
+    listed = "\n".join(f"  {record.raw} ({origins[record.raw]}): {record.critical}" for record in critical[:LISTED])
     if len(critical) > LISTED:
         listed += f"\n  and {len(critical) - LISTED} more; each says why in validation/{result.table}/"
-    seen = f"\nThe report is {project.home.root / result.report}" if result.report else ""
-    raise ContractError(
+    page = find_report(project.lake, result.table, critical)
+    result = result.model_copy(update={"report": page and page.relative_to(project.home.root).as_posix()})
+    seen = f"\nThe report is {page}" if page else ""
+    first = critical[0].raw
+    raise FilesRefused(
         f"{len(critical)} file(s) of the table `{result.table}` broke its contract and none of their rows count:\n"
-        f"{listed}{seen}\nRaw files never change: mend the contract in params.yaml, or let the file's good rows "
-        f"through by a lower `mostly` or a larger `quarantine.max_share`; then run "
-        f"`evergreen validate {result.table} --again`"
+        f"{listed}{seen}\nRaw files never change. If the file is right, mend the contract in params.yaml, or let its "
+        f"good rows through by a lower `mostly` or a larger `quarantine.max_share`; then run "
+        f"`evergreen validate {result.table} --again`. If the file is wrong, send a mended one and discard this one: "
+        f"`evergreen validate {result.table} --discard {shlex.quote(origins[first] or first)}`",
+        result,
     )
+
+
+def _origins(project: Project, table: str) -> dict[str, str]:
+    """Raw file to what the source calls it."""
+    manifests = read_manifests(project.lake / "raw" / table)
+    return {file.path: file.origin for manifest in manifests for file in manifest.files}
