@@ -27,7 +27,7 @@ def record(week: int = 0, **changes: Any) -> Record:
     values: dict[str, Any] = {
         "build": "b", "version": 1, "rows": 900, "positives": 200, "rate": 0.22, "mean_p": 0.23, "bias": 0.01,
         "log_loss": 0.5, "skill": 0.05, "brier": 0.16, "roc_auc": 0.7, "start": END + (week - 1) * WEEK,
-        "end": END + week * WEEK, "first_day": None, "last_day": None, "complete_days": 6, "mature": True,
+        "end": END + week * WEEK, "first_day": None, "last_day": None, "complete_days": 7, "mature": True,
         "unpredicted": 0, "unlabelled": 0, "drift": Drift(share=0.1), "reference": REFERENCE,
     }  # fmt: skip
     return Record(**{**values, **changes})

@@ -17,7 +17,8 @@ from scipy import stats
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from evergreen.errors import ParamsError, RegistryError
-from evergreen.ledger import Decision
+from evergreen.ledger import Decision, Window
+from evergreen.monitoring.records import Record
 from evergreen.project import Project
 from evergreen.stages.monitor import monitor
 from evergreen.stages.score import score
@@ -25,6 +26,7 @@ from tests.data import day
 from tests.stages.served import SHIFT, TRAINED, World, open_scored_world, open_world, predictions, rows_between
 
 WEEK = timedelta(days=7)
+MONITORING = "monitoring: {min_rows: 50}"
 FIRST, QUIET, BAD, WORSE = (day(TRAINED + 7 * week) for week in (1, 2, 3, 4))
 
 
@@ -122,14 +124,29 @@ def test_an_answered_alarm_asks_again_the_week_after_only(world: World) -> None:
     worse = monitor(world.project, WORSE)
 
     assert (again.request, again.new_request, again.alarms) == (None, False, bad.alarms)
-    assert again.text.endswith("Its request was answered before")
+    assert again.text.endswith("Asked and answered before")
     assert (worse.request, worse.new_request) == ("monitor-small-one-2024-03-04", True)
+
+    again = monitor(world.project, BAD)
+    assert (again.request, again.new_request) == (None, False), "the open request is of a later week"
+
+
+def test_a_window_that_waited_for_another_request_asks_nothing_when_it_is_run_once_more(world: World) -> None:
+    bad, worse = monitor(world.project, BAD), monitor(world.project, WORSE)
+    assert bad.request == worse.request is not None
+    answer(world, str(bad.request), WORSE)
+    again = monitor(world.project, WORSE)
+
+    assert again.alarms == worse.alarms != []
+    assert (again.request, again.new_request) == (None, False)
+    assert world.ledger.open_requests("small") == []
 
 
 def test_the_ewma_runs_over_the_weeks_since_the_promotion(world: World) -> None:
+    project = world.configure((MONITORING, "monitoring: {min_rows: 50, min_days: 6}"))  # the first week has six
     values, biases = [], []
     for end in (FIRST, QUIET, BAD):
-        found = monitor(world.project, end)
+        found = monitor(project, end)
         assert found.record is not None
         biases.append(found.record["bias"])
         values.append(next(rule["value"] for rule in found.rules if rule["name"] == "ewma"))
@@ -166,16 +183,71 @@ def test_predecessors_are_reported_apart(tmp_path: Path) -> None:
 
 
 def test_too_few_labels_are_immature_and_no_rule_is_asked(world: World) -> None:
-    project = world.configure(("monitoring: {min_rows: 50}", "monitoring: {min_rows: 267}"))
+    project = world.configure((MONITORING, "monitoring: {min_rows: 267}"))
     found = monitor(project, BAD)
 
     assert found.state == "immature"
     assert (found.rules, found.alarms, found.new_request) == ([], [], False)
-    assert found.text == "immature: 266 labelled predictions are too few, so no rule was asked"
+    assert found.text == (
+        "immature: 266 labelled predictions on 7 whole days are too few (of 267 on 7), so no rule was asked"
+    )
+
+
+def test_a_week_with_labels_on_six_days_is_immature_unless_six_are_enough(world: World) -> None:
+    first = monitor(world.project, FIRST)
+    assert first.record is not None
+    assert (first.state, first.rules, first.record["mature"]) == ("immature", [], False)
+    assert first.record["rows"] > 50, "it is recorded all the same"
+    assert (first.record["complete_days"], first.record["min_days"]) == (6, 7)
+    assert "6 whole days are too few (of 50 on 7)" in first.text
+    assert first.summary is not None
+    assert "immature" in (world.project.home.reports("small") / first.summary).read_text()
+
+
+def test_min_days_says_how_many_days_are_enough(world: World) -> None:
+    found = monitor(world.configure((MONITORING, "monitoring: {min_rows: 50, min_days: 6}")), FIRST)
+
+    assert found.state == "quiet"
+    assert len(found.rules) == 3
+
+
+@pytest.mark.parametrize("hours", [0.5, 23.9])
+def test_a_run_later_in_the_local_day_is_about_the_same_window(world: World, hours: float) -> None:
+    """The shipped cron, 05:30 in UTC, is half past midnight or half past one in New York."""
+    bad = monitor(world.project, BAD)
+    again = monitor(world.project, BAD + timedelta(hours=hours))
+
+    other = {"as_of", "new_request", "text"}
+    assert again.model_dump(exclude=other) == bad.model_dump(exclude=other)
+    assert bad.record is not None
+    assert bad.record["end"] == "2024-02-26T05:00:00Z"
+    assert len(world.ledger.windows("small", "one")) == len(world.ledger.requests("small")) == 1
+
+
+def test_the_first_run_may_be_late_in_the_day(world: World, tmp_path: Path) -> None:
+    other = Project.load(shutil.copytree(world.project.root, tmp_path / "other"))
+    late, on_time = monitor(world.project, QUIET + timedelta(hours=23)), monitor(other, QUIET)
+
+    assert late.model_dump(exclude={"as_of"}) == on_time.model_dump(exclude={"as_of"})
+
+
+def test_a_record_of_an_older_or_newer_version_is_read(world: World) -> None:
+    found = monitor(world.project, QUIET).record
+    assert found is not None
+    added = {"min_rows", "min_days", "labels", "arrived_late"}
+    older = {name: value for name, value in found.items() if name not in added} | {"gone": 1, "end": FIRST.isoformat()}
+    older["drift"] = {**found["drift"], "of_a_newer_version": True}
+    world.ledger.record_window(Window(name="small", build="one", end=FIRST, record=older))
+
+    read = Record.model_validate(older).model_dump(exclude={*added, "end"})
+    assert read == Record.model_validate(found).model_dump(exclude={*added, "end"})
+    page = monitor(world.project, BAD).summary
+    assert page is not None
+    assert (world.project.home.reports("small") / page).read_text().count("<rect") == 3
 
 
 def test_a_reference_too_short_is_unknown_never_quiet(world: World) -> None:
-    project = world.configure(("monitoring: {min_rows: 50}", "monitoring: {min_rows: 50, window: 20 days}"))
+    project = world.configure((MONITORING, "monitoring: {min_rows: 50, min_days: 0, window: 20 days}"))
     found = monitor(project, QUIET)
 
     assert found.state == "unknown"
@@ -221,7 +293,7 @@ def test_a_lost_drift_report_is_drawn_again(world: World) -> None:
 
 def test_drift_alone_asks_for_a_retrain_where_it_is_configured(world: World) -> None:
     project = world.configure(
-        ("monitoring: {min_rows: 50}", "monitoring: {min_rows: 50, rules: {moved: {kind: drift, share: 0.6}}}")
+        (MONITORING, "monitoring: {min_rows: 50, min_days: 5, rules: {moved: {kind: drift, share: 0.6}}}")
     )
     assert monitor(project, QUIET).state == "quiet"
 
@@ -240,7 +312,7 @@ def test_drift_alone_asks_for_a_retrain_where_it_is_configured(world: World) -> 
 
 
 def test_a_drift_method_that_does_not_exist_is_a_params_error(world: World) -> None:
-    project = world.configure(("monitoring: {min_rows: 50}", "monitoring: {min_rows: 50, drift: {numeric: guess}}"))
+    project = world.configure((MONITORING, "monitoring: {min_rows: 50, drift: {numeric: guess}}"))
     with pytest.raises(ParamsError, match=r"monitoring\.drift: No stattest found of name guess"):
         monitor(project, QUIET)
     assert world.ledger.windows("small", "one") == []

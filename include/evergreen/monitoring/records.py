@@ -18,9 +18,12 @@ Number = Annotated[float | None, BeforeValidator(_finite)]
 
 
 class Frozen(BaseModel):
-    """Immutable; an unknown key is an error."""
+    """Immutable, and read as other versions wrote it: unknown keys pass, and what was added later has a default.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Stored records outlive the code that wrote them, so what is added here needs a default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Performance(Frozen):
@@ -78,7 +81,9 @@ class Record(Performance):
     first_day: date | None  # local day on which the first label was known
     last_day: date | None
     complete_days: int  # local days with labels that lie in the window from midnight to midnight
-    mature: bool
+    mature: bool  # rows and complete_days are at least the next two
+    min_rows: int = 0
+    min_days: int = 0
     unpredicted: int  # labels of the window that no champion predicted
     unlabelled: int  # predictions made between the judged ones that have no label by `end`
     predecessors: dict[str, Performance] = {}  # rows of the window that earlier champions served, by build
@@ -99,6 +104,6 @@ class Record(Performance):
     def overlaps(self, later: datetime) -> bool:
         """Whether this window reaches well into one that starts at `later`.
 
-        A tenth of a window is let pass: runs at one hour of UTC meet an hour twice when daylight saving ends.
+        A tenth of a window is let pass: a window that an older version recorded ends with its run, not at midnight.
         """
         return self.end > later + (self.end - self.start) / 10

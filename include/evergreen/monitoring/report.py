@@ -48,7 +48,7 @@ def write_summary(path: Path, name: str, records: Sequence[Record], verdict: str
 
 def _rules(record: Record) -> str:
     if not record.rules:
-        return "<p class=note>No rule was asked: too few labelled predictions.</p>"
+        return "<p class=note>No rule was asked: too few labelled predictions, or days with any.</p>"
     rows = "".join(
         f"<tr><td>{escape(rule.name)}</td><td>{_number(rule.value)}</td><td>{_number(rule.limit)}</td>"
         f"<td class={_state(rule.alarm)}>{_state(rule.alarm)}</td><td class=text>{escape(rule.text)}</td></tr>"

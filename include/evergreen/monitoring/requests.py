@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 from evergreen.ledger import Ledger, Request
 from evergreen.monitoring.records import Record
 
 
-def ask_retrain(ledger: Ledger, name: str, record: Record, report: str) -> tuple[str | None, bool]:
-    """The id of the open request about the record's champion, and whether it was raised now.
+def ask_retrain(ledger: Ledger, name: str, record: Record, report: str, zone: ZoneInfo) -> tuple[str | None, bool]:
+    """The id of the open request that this window's alarm is about, None without, and whether it was raised now.
 
-    The caller holds the lock of the monitor. A window whose own request was answered raises none again: the answer
-    stands, and there is no id.
+    The caller holds the lock of the monitor. A window asks once: its own request, once answered, stays answered, and
+    what a later decision or a later window's request about the champion covers is not asked again when an old window
+    is monitored once more.
     """
-    id_ = f"monitor-{name}-{record.build}-{record.end:%Y-%m-%d}"
+    id_ = f"monitor-{name}-{record.build}-{record.end.astimezone(zone):%Y-%m-%d}"
     about = [request for request in ledger.requests(name) if request.build == record.build]
-    still_open = [request.id for request in about if request.answered_by is None]
+    if own := next((request for request in about if request.id == id_), None):
+        return (id_ if own.answered_by is None else None), False
+    still_open = [request for request in about if request.answered_by is None]
     if still_open:
-        return (id_ if id_ in still_open else still_open[0]), False
+        return next((request.id for request in still_open if request.as_of <= record.end), None), False
+    if any(_answered_at(ledger, request) >= record.end for request in about):
+        return None, False
     request = Request(
         id=id_,
         name=name,
@@ -28,3 +36,8 @@ def ask_retrain(ledger: Ledger, name: str, record: Record, report: str) -> tuple
     )
     stored, new = ledger.raise_request(request)
     return (stored.id if stored.answered_by is None else None), new
+
+
+def _answered_at(ledger: Ledger, request: Request) -> datetime:
+    """The moment that the answering decision stands at."""
+    return ledger.decision(str(request.answered_by)).as_of

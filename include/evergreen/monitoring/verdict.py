@@ -20,7 +20,10 @@ def verdict(record: Record) -> str:
     """The state with its numbers, for people."""
     found = state(record)
     if found == "immature":
-        return f"immature: {record.rows} labelled predictions are too few, so no rule was asked"
+        return (
+            f"immature: {record.rows} labelled predictions on {record.complete_days} whole days are too few "
+            f"(of {record.min_rows} on {record.min_days}), so no rule was asked"
+        )
     if found == "quiet":
         return f"quiet: no rule alarms on {record.rows} rows"
     names = record.alarms if found == "alarm" else record.unknown

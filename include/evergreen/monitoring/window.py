@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
+from evergreen.clock import back, floor_day, midnight
 from evergreen.lake.predictions import read_predictions
 from evergreen.monitoring.labelled import labelled_rows
 from evergreen.monitoring.performance import performance
@@ -35,26 +36,41 @@ class Measured(NamedTuple):
     inputs: pa.Table  # a column a feature
 
 
-def measure(served: Project, build: str, start: datetime, end: datetime) -> Measured:
+def window_at(as_of: datetime, length: timedelta, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Start and end of the window of every run on the local day of `as_of`: it ends where that day begins."""
+    end = floor_day(as_of, zone)
+    start = back(end, length, zone)
+    # On a day that has no midnight the same hour a week before is none either.
+    return (start if length % timedelta(days=1) else floor_day(start, zone)), end
+
+
+def whole_days(start: datetime, end: datetime, zone: ZoneInfo) -> list[date]:
+    """The local days that lie in the span from midnight to midnight."""
+    first = start.astimezone(zone).date()
+    days = [first + timedelta(days=n) for n in range((end - start) // timedelta(days=1) + 3)]
+    return [day for day in days if midnight(day, zone) >= start and midnight(day + timedelta(days=1), zone) <= end]
+
+
+def measure(served: Project, build: str, start: datetime, end: datetime, zone: ZoneInfo) -> Measured:
     """Join the labels that became known in (start, end] with the predictions of `build` and of those before it.
 
-    `served` has the champion's label (see `as_served`). A label is the one known at `end`; one that was known at
-    `start` and corrected since was judged in its own window, and is left out.
+    `served` has the champion's label (see `as_served`), `zone` the days. A label is the one known at `end`;
+    one that was known at `start` and corrected since was judged in its own window, and is left out.
     """
     rows = labelled_rows(served, start, end)
     due = _frame(rows.filter(rows["_due"]).order_by("_time", "_key"))  # one order, so that sums give the same bits
     if due.empty:
         return Measured(performance(*_sides(due.assign(p=0.0))), None, None, 0, 0, 0, {}, _no_inputs())
-    said = _predictions(served, build, _utc(due["_time"].min()), _utc(due["_time"].max()))
+    said = _predictions(served, build, _utc(due["_time"].min()), min(_utc(due["_time"].max()), end))
     judged = due.merge(said, on="_key", how="left", validate="1:1")
     own = judged[judged["build"] == build]
     others = judged[judged["build"].notna() & (judged["build"] != build)]
-    days = _days(own["_label_known_at"], served.params.zone)
+    days = _days(own["_label_known_at"], zone)
     return Measured(
         performance=performance(*_sides(own)),
         first_day=days[0] if days else None,
         last_day=days[-1] if days else None,
-        complete_days=sum(_whole(day, start, end, served.params.zone) for day in days),
+        complete_days=len(set(days).intersection(whole_days(start, end, zone))),
         unpredicted=int(judged["build"].isna().sum()),
         unlabelled=_unlabelled(said[said["build"] == build], rows, own),
         predecessors={str(name): performance(*_sides(group)) for name, group in others.groupby("build")},
@@ -109,11 +125,6 @@ def _days(known: pd.Series[pd.Timestamp], zone: ZoneInfo) -> list[date]:
     """The local days of UTC moments, in order."""
     local = known.dt.tz_localize("UTC").dt.tz_convert(zone)
     return sorted(set(local.dt.date))
-
-
-def _whole(day: date, start: datetime, end: datetime, zone: ZoneInfo) -> bool:
-    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
-    return midnight >= start and midnight + timedelta(days=1) <= end
 
 
 def _utc(moment: datetime) -> datetime:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import timedelta
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evergreen.params.base import Duration, Section
 from evergreen.params.scoring import WEEK
@@ -62,8 +63,20 @@ class Monitoring(Section):
 
     window: Duration = Field(WEEK, validate_default=True, description="Labels known in this last span are judged.")
     min_rows: int = Field(500, ge=1, description="Fewer labelled predictions are `immature`, and no rule is asked.")
+    min_days: int | None = Field(
+        None,
+        ge=0,
+        description="So are fewer local days with labelled predictions; null: every whole day of the window.",
+    )
     rules: dict[str, Rule] = Field(
         default_factory=_default_rules,
         description="Rules by name; any that alarms raises a retrain request.",
     )
     drift: Drift = Drift()
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        held = self.window // timedelta(days=1)
+        if self.min_days is not None and self.min_days > held:
+            raise ValueError(f"`min_days` is {self.min_days}, and `window` holds {held} whole days: no window would do")
+        return self

@@ -1,4 +1,4 @@
-"""Monitor: judge the champion on the labels that became known in the window that ends at `as_of`.
+"""Monitor: judge the champion on the labels that became known in the window that ends where the day of `as_of` begins.
 
 One record a champion and window goes into the ledger; run again, it is read back, not made anew: a label corrected
 later changes no record, so that what an alarm was raised on stays what it was. Killed anywhere and run again, this ends
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from evergreen.clock import back, format_time
+from evergreen.clock import format_time
 from evergreen.faults import point
 from evergreen.ledger import Ledger, Promotion, Window
 from evergreen.locks import lock
@@ -25,9 +25,11 @@ from evergreen.monitoring.requests import ask_retrain
 from evergreen.monitoring.rules import judge
 from evergreen.monitoring.served import as_served
 from evergreen.monitoring.verdict import State, state, verdict
-from evergreen.monitoring.window import Measured, measure
+from evergreen.monitoring.window import Measured, measure, whole_days, window_at
 from evergreen.project import Project
 from evergreen.registry.bundle import Bundle, load_bundle
+
+Span = tuple[datetime, datetime]
 
 
 class MonitorResult(BaseModel):
@@ -53,6 +55,8 @@ class MonitorResult(BaseModel):
 def monitor(project: Project, as_of: datetime) -> MonitorResult:
     """Measure, ask the rules, write the reports, and raise a request where a rule alarms.
 
+    Runs on one local day are about one window: the same record, the same reports, the same request.
+
     Raises RegistryError where the champion's bundle is not what was recorded, LakeError where a file of the lake is
     missing or was altered, and ParamsError for a drift method that cannot be used.
     """
@@ -62,12 +66,13 @@ def monitor(project: Project, as_of: datetime) -> MonitorResult:
         return _no_champion(ledger, project, as_of)
     with lock(project.home, f"{project.name}/monitor"):
         bundle = load_bundle(project.home, project.name, champion.build, champion.bundle)
-        folder = project.home.reports(project.name) / f"{as_of:%Y%m%dT%H%M%S}-{champion.build}"
+        start, end = window_at(as_of, project.params.monitoring.window, project.params.zone)
+        folder = project.home.reports(project.name) / f"{end:%Y%m%dT%H%M%S}-{champion.build}"
         summary = f"{folder.name}/monitor.html"
-        record = _record(project, ledger, champion, bundle, as_of, folder)
+        record = _record(project, ledger, champion, bundle, (start, end), folder)
         point("monitor.recorded")
         drift = (folder / "drift.html").exists()
-        records = [*_earlier(ledger, champion, as_of), record]
+        records = [*_earlier(ledger, champion, end), record]
         write_summary(
             project.home.reports(project.name) / summary,
             project.name,
@@ -77,7 +82,9 @@ def monitor(project: Project, as_of: datetime) -> MonitorResult:
             drift,
         )
         point("monitor.reported")
-        request, new = ask_retrain(ledger, project.name, record, summary) if record.alarms else (None, False)
+        request, new = (
+            ask_retrain(ledger, project.name, record, summary, project.params.zone) if record.alarms else (None, False)
+        )
     return MonitorResult(
         as_of=format_time(as_of),
         state=state(record),
@@ -95,43 +102,45 @@ def monitor(project: Project, as_of: datetime) -> MonitorResult:
     )
 
 
-def _record(
-    project: Project, ledger: Ledger, champion: Promotion, bundle: Bundle, as_of: datetime, folder: Path
-) -> Record:
+def _record(project: Project, ledger: Ledger, champion: Promotion, bundle: Bundle, span: Span, folder: Path) -> Record:
     """The window's record: the stored one, with its report restored where that is gone, or a new one."""
-    stored = [window for window in ledger.windows(project.name, champion.build) if window.end == as_of]
+    stored = [window for window in ledger.windows(project.name, champion.build) if window.end == span[1]]
     if stored:
         record = Record.model_validate(stored[0].record)
         reported = record.drift is None or record.drift.share is None or (folder / "drift.html").exists()
         if not reported:
-            _drift(project, bundle, _measure(project, bundle, record.start, as_of), folder)
+            _drift(project, bundle, _measure(project, bundle, record.start, record.end), folder)
         return record
-    record = _new_record(project, ledger, champion, bundle, as_of, folder)
-    window = Window(name=project.name, build=champion.build, end=as_of, record=record.model_dump(mode="json"))
+    record = _new_record(project, ledger, champion, bundle, span, folder)
+    window = Window(name=project.name, build=champion.build, end=record.end, record=record.model_dump(mode="json"))
     return Record.model_validate(ledger.record_window(window).record)
 
 
 def _new_record(
-    project: Project, ledger: Ledger, champion: Promotion, bundle: Bundle, as_of: datetime, folder: Path
+    project: Project, ledger: Ledger, champion: Promotion, bundle: Bundle, span: Span, folder: Path
 ) -> Record:
-    params = project.params.monitoring
-    start = back(as_of, params.window, project.params.zone)
-    measured = _measure(project, bundle, start, as_of)
+    params, (start, end) = project.params.monitoring, span
+    measured = _measure(project, bundle, start, end)
     reference = read_reference(
         bundle.path("reference.parquet"), bundle.training.cutoff, params.window, project.params.zone, params.min_rows
     )
     drift = _drift(project, bundle, measured, folder)
     point("monitor.drift")
+    min_days = params.min_days
+    if min_days is None:
+        min_days = len(whole_days(start, end, project.params.zone))
     record = Record(
         **measured.performance.model_dump(),
         build=champion.build,
         version=champion.version,
         start=start,
-        end=as_of,
+        end=end,
         first_day=measured.first_day,
         last_day=measured.last_day,
         complete_days=measured.complete_days,
-        mature=measured.performance.rows >= params.min_rows,
+        mature=measured.performance.rows >= params.min_rows and measured.complete_days >= min_days,
+        min_rows=params.min_rows,
+        min_days=min_days,
         unpredicted=measured.unpredicted,
         unlabelled=measured.unlabelled,
         predecessors=measured.predecessors,
@@ -140,12 +149,12 @@ def _new_record(
     )
     if not record.mature:
         return record
-    rules = judge(params.rules, [*_earlier(ledger, champion, as_of), record], reference)
+    rules = judge(params.rules, [*_earlier(ledger, champion, end), record], reference)
     return record.model_copy(update={"rules": rules})
 
 
 def _measure(project: Project, bundle: Bundle, start: datetime, end: datetime) -> Measured:
-    return measure(as_served(project, bundle.params), bundle.build, start, end)
+    return measure(as_served(project, bundle.params), bundle.build, start, end, project.params.zone)
 
 
 def _drift(project: Project, bundle: Bundle, measured: Measured, folder: Path) -> Drift | None:
@@ -161,19 +170,19 @@ def _drift(project: Project, bundle: Bundle, measured: Measured, folder: Path) -
     )
 
 
-def _earlier(ledger: Ledger, champion: Promotion, as_of: datetime) -> list[Record]:
-    """The champion's records since its promotion that ended before `as_of`, oldest first."""
+def _earlier(ledger: Ledger, champion: Promotion, end: datetime) -> list[Record]:
+    """The champion's records since its promotion that ended before `end`, oldest first."""
     return [
         Record.model_validate(window.record)
         for window in ledger.windows(champion.name, champion.build)
-        if champion.as_of < window.end < as_of
+        if champion.as_of < window.end < end
     ]
 
 
 def _asked(request: str | None, new: bool) -> str:
     if new:
         return f"Retrain requested: {request}"
-    return f"No new request: {request} about this champion is open" if request else "Its request was answered before"
+    return f"No new request: {request} about this champion is open" if request else "Asked and answered before"
 
 
 def _no_champion(ledger: Ledger, project: Project, as_of: datetime) -> MonitorResult:
