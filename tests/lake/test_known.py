@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evergreen.errors import ContractError
+from evergreen.errors import ContractError, LakeError
 from evergreen.features.engine import connect
 from evergreen.features.labels import label_cutoff
-from evergreen.lake.known import known_rows
+from evergreen.lake.known import clean_files, known_rows, refused_files
 from evergreen.project import Project
 from tests.conftest import SMALL
 from tests.lake.lakes import at, day, deliver, job, outcome, record
@@ -87,6 +88,38 @@ def test_files_that_did_not_pass_validation_are_refused(make_project: Make) -> N
     with pytest.raises(ContractError, match=r"jobs.*expected 4 columns, found 3.*evergreen validate jobs --again"):
         versions(project, at(9))
     assert [row[0] for row in versions(project, at(9), refuse=False)] == [1]
+    assert refused_files(project, ["jobs", "outcomes"]) == [
+        f"jobs: {raw} broke its contract: expected 4 columns, found 3"
+    ]
+
+
+def clean_file(project: Project) -> Path:
+    (file,) = clean_files(project, "jobs")
+    return Path(file.path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"), [(Path.unlink, "is missing"), (lambda path: path.write_bytes(b"x"), "is not the file")]
+)
+def test_a_clean_file_that_is_lost_or_altered_is_named(
+    make_project: Make, damage: Callable[[Path], object], said: str
+) -> None:
+    project = make_project()
+    deliver(project, "jobs", [[job(1, day(1))]], at(1))
+    path = clean_file(project)
+    damage(path)
+    with pytest.raises(LakeError, match=f"{path.name} {said}.*evergreen validate jobs --again"):
+        versions(project, at(9), refuse=False)
+
+
+def test_a_column_that_was_declared_later_asks_for_validation_again(make_project: Make) -> None:
+    project = make_project()
+    deliver(project, "jobs", [[job(1, day(1))]], at(1))
+    columns = "    columns:\n      id: {type: int64, nulls: never, severity"
+    text = SMALL.replace(columns, columns.replace("      id", "      grade: {type: string}\n      id"))
+    (project.root / "params.yaml").write_text(text)
+    with pytest.raises(ContractError, match=r"`grade` was not declared when .* run `evergreen validate jobs --again`"):
+        versions(Project.load(project.root), at(9), refuse=False)
 
 
 def test_the_label_cutoff_is_that_of_the_newest_label_known(make_project: Make) -> None:

@@ -28,10 +28,10 @@ def table(rows: int) -> pa.Table:
     )
 
 
-def write(lake: Path, rows: pa.Table, batch: int) -> list[DataFile]:
+def write(lake: Path, rows: pa.Table, batch: int, seq: int = 1) -> list[DataFile]:
     writer = raw.RawWriter(lake, "jobs", SCHEMA)
     assert writer.write(iter(rows.to_batches(max_chunksize=batch))) == rows.num_rows
-    return writer.place("drop.csv", ORIGIN)
+    return writer.place("drop.csv", ORIGIN, seq)
 
 
 def test_files_are_named_after_the_origins_content_and_described(tmp_path: Path) -> None:
@@ -111,5 +111,7 @@ def test_there_are_no_orphans_in_a_folder_that_is_not_there(tmp_path: Path) -> N
 
 def test_a_raw_file_is_never_replaced(tmp_path: Path) -> None:
     write(tmp_path, table(5), 5)
+    (again,) = write(tmp_path, table(5), 5, seq=7)
+    assert again.path == f"raw/jobs/{'ab' * 8}-7-00000.parquet"
     with pytest.raises(LakeError, match="raw files never change"):
-        write(tmp_path, table(6), 5)
+        write(tmp_path, table(6), 5, seq=7)

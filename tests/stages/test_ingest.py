@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,6 +96,33 @@ def test_other_content_under_the_same_name_is_taken(project: Project) -> None:
     drop(project, 1, first=5)
     result = ingest(project, "jobs", AS_OF)
     assert (result.rows, result.seq, result.rows_known) == (10, 2, 20)
+
+
+def test_content_that_comes_back_under_its_name_takes_a_correction_back(project: Project) -> None:
+    drop(project, 1, first=5)
+    ingest(project, "jobs", AS_OF)
+    drop(project, 1, first=7)
+    ingest(project, "jobs", AS_OF)
+    again = drop(project, 1, first=5)
+    result = ingest(project, "jobs", AS_OF)
+    assert (result.files, result.seq) == (1, 3)
+    first, _, third = files_of(project)
+    assert Path(third.path).name == Path(first.path).name.replace("-00000", "-3-00000")
+    assert third.sha256 == first.sha256
+    assert ingest(project, "jobs", AS_OF).files == 0
+    again.with_name("jobs-copy.csv").write_bytes(again.read_bytes())
+    assert ingest(project, "jobs", AS_OF).files == 0
+
+
+def test_a_run_that_stands_earlier_stamps_nothing_into_the_past(project: Project) -> None:
+    drop(project, 1)
+    ingest(project, "jobs", AS_OF)
+    drop(project, 1, first=5)
+    ingest(project, "jobs", AS_OF - timedelta(days=30))
+    drop(project, 2)
+    ingest(project, "jobs", AS_OF + timedelta(days=1))
+    moments = [one.as_of for one in read_manifests(raw_folder(project.lake, "jobs"))]
+    assert moments == [AS_OF, AS_OF, AS_OF + timedelta(days=1)]
 
 
 def test_nothing_there_is_no_error(project: Project) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evergreen.errors import LakeError, RegistryError
+from evergreen.errors import ContractError, LakeError, RegistryError
 from evergreen.features.engine import connect
 from evergreen.features.table import feature_table
 from evergreen.lake.known import known_rows
@@ -21,7 +21,10 @@ from evergreen.lake.manifests import read_manifests
 from evergreen.lake.predictions import prediction_files
 from evergreen.project import Project
 from evergreen.registry.bundle import load_bundle
+from evergreen.stages.ingest import ingest
 from evergreen.stages.score import score
+from evergreen.stages.validate import validate
+from evergreen.status import read_status
 from evergreen.training.artifacts import predict
 from tests.data import day
 from tests.stages.served import DAYS, TRAINED, World, open_world, predictions, rows_between
@@ -65,6 +68,29 @@ def test_the_rows_due_are_predicted_with_their_features_and_inputs(world: World)
     pd.testing.assert_frame_equal(said[names], expected[names])
     assert set(said["version"]) == {1}
     assert set(said["_scored_as_of"]) == {pd.Timestamp(END).tz_localize(None)}
+
+
+def test_serving_goes_on_without_a_refused_file_and_says_so(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.promote("one", START)
+    drops = world.project.root / "drops"
+    (drops / "jobs-bad.csv").write_text("id,due,team,size\n" + "1,2024-02-05T10:00:00Z,red,-1\n" * 9)
+    ingest(world.project, "jobs", END)
+    unchecked = score(world.project, END, WEEK)
+    assert (unchecked.rows, unchecked.refused) == (280, ["jobs: drops/jobs-bad.csv has not been validated"])
+    with pytest.raises(ContractError):
+        validate(world.project, "jobs")
+    found = score(world.project, END, WEEK)
+    (text,) = found.refused
+    assert text.startswith("jobs: drops/jobs-bad.csv broke its contract: expected at most")
+    assert f"predicted without a file of the table {text}" in caplog.text
+    assert [line.split(" (")[0] for line in read_status(world.project).tables["jobs"].refused] == [
+        "drops/jobs-bad.csv broke its contract: expected at most 5% of the rows in quarantine; 9 of 9 rows"
+    ]
+    validate(world.project, "jobs", discard="drops/jobs-bad.csv", by="ann")
+    table = read_status(world.project).tables["jobs"]
+    assert (table.refused, table.quarantined) == ([], 9)
+    assert "discarded by ann because expected at most 5%" in table.discarded[0]
+    assert score(world.project, END, WEEK).refused == []
 
 
 def test_a_row_is_predicted_once_however_often_it_runs(world: World) -> None:
@@ -182,7 +208,10 @@ RUN = """
 import sys
 from datetime import datetime, timedelta
 from evergreen.project import Project
+from evergreen.stages.ingest import ingest
 from evergreen.stages.score import score
+from evergreen.stages.validate import validate
+from evergreen.status import read_status
 score(Project.load(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), timedelta(days=7))
 """
 

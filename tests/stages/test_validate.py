@@ -23,7 +23,7 @@ from evergreen.lake.schema import WRITER, arrow_schema
 from evergreen.paths import file_sha256
 from evergreen.project import Project
 from evergreen.quality.records import FileValidation, read_validations
-from evergreen.stages.validate import validate
+from evergreen.stages.validate import FilesRefused, validate
 
 MakeProject = Callable[..., Project]
 DAY = datetime(2013, 1, 1)
@@ -122,7 +122,7 @@ def test_good_rows_go_on_and_bad_ones_to_quarantine_with_their_reasons(make_proj
     }  # fmt: skip
     assert result.model_dump(exclude={"report"}) == {
         "table": "jobs", "files": 1, "rows": 6, "quarantined": 3, "warnings": 1,
-        "admitted": 3, "readmitted": 0, "withdrawn": 0,
+        "admitted": 3, "readmitted": 0, "withdrawn": 0, "discarded": 0,
     }  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_a_critical_file_stops_no_other_and_is_refused_until_the_contract_is_men
     for _ in range(2):  # a retry finds no new file and must not pass over it
         with pytest.raises(ContractError) as caught:
             validate(project, "jobs")
-        assert f"  {bad}: `size ($)` expected between 0 and 10 in at least 60% of the rows; " in str(caught.value)
+        assert f"  {bad} (jobs-1-0.csv): `size ($)` expected between 0 and 10 in at least 60%" in str(caught.value)
         assert "2 of 2 rows (100%) broke it, such as 99.0, 98.0" in str(caught.value)
         assert "`evergreen validate jobs --again`" in str(caught.value)
     assert record(project, bad).clean is None
@@ -273,6 +273,102 @@ def test_a_refused_file_holds_no_unique_value(make_project: MakeProject) -> None
     with pytest.raises(ContractError, match=r"^1 file\(s\)"):
         validate(project, "jobs")
     assert clean_ids(project, second) == [3]
+
+
+def test_a_refused_file_that_is_discarded_counts_for_nothing_and_loses_nothing(make_project: MakeProject) -> None:
+    project = make_project(params(max_share=0.5))
+    bad, good = deliver(project, [job(1, 99), job(2, 98), job(3)], [job(4)])
+    with pytest.raises(ContractError, match=r"`evergreen validate jobs --discard jobs-1-0\.csv`"):
+        validate(project, "jobs")
+    (mended,) = deliver(project, [job(1), job(2), job(3)])
+    result = validate(project, "jobs", discard="jobs-1-0.csv", by="ann", because="the till was broken")
+    assert (result.files, result.admitted, result.discarded) == (1, 3, 1)
+    kept = record(project, bad)
+    assert (kept.critical, kept.clean, kept.rows, kept.quarantined) == (None, None, 3, 3)
+    assert kept.discarded == "counts for nothing, discarded by ann because the till was broken"
+    assert [(row["id"], row["_row"], row["_rule"]) for row in read(project, kept.quarantine)] == [
+        (1, 0, "discarded"), (2, 1, "discarded"), (3, 2, "discarded"),
+    ]  # fmt: skip
+    assert (project.lake / bad).exists()
+    assert (clean_ids(project, good), clean_ids(project, mended)) == ([4], [1, 2, 3])
+
+    assert validate(project, "jobs", discard=bad).discarded == 0  # it is so already
+    wide = mend(project, params(max_share=0.5, high=100))
+    assert validate(wide, "jobs", again=True).files == 2
+    assert record(wide, bad) == kept
+    result = validate(wide, "jobs", discarded=True)
+    assert (result.files, result.admitted, clean_ids(wide, bad)) == (1, 3, [1, 2, 3])
+
+
+def test_a_mended_file_of_the_same_name_is_not_discarded_with_the_refused_one(make_project: MakeProject) -> None:
+    project = make_project(params())
+    bad, good = deliver(project, columns_of([job(1)], project).drop_columns(["id"]), [job(2)])
+    folder = project.lake / "raw" / "jobs" / "ledger"
+    (manifest,) = folder.iterdir()
+    manifest.write_text(manifest.read_text().replace("jobs-1-1.csv", "jobs-1-0.csv"))
+    with pytest.raises(ContractError):
+        validate(project, "jobs")
+    validate(project, "jobs", discard="jobs-1-0.csv")
+    kept = record(project, bad)
+    assert [(row["size ($)"], row["_rule"]) for row in read(project, kept.quarantine)] == [(1.0, "discarded")]
+    assert (kept.rows, kept.quarantined, clean_ids(project, good)) == (1, 1, [2])
+
+
+def test_only_a_refused_file_can_be_discarded(make_project: MakeProject) -> None:
+    project = make_project(params(max_share=0))
+    deliver(project, [job(1)], [job(2, 99)])
+    with pytest.raises(ContractError):
+        validate(project, "jobs")
+    with pytest.raises(EvergreenError, match=r"`jobs-1-0.csv` is not refused.*: --discard jobs-1-1\.csv"):
+        validate(project, "jobs", discard="jobs-1-0.csv")
+    with pytest.raises(EvergreenError, match=r"`jobs-9\.csv` is no file of the table"):
+        validate(project, "jobs", discard="jobs-9.csv")
+
+
+def test_the_error_names_the_report_of_the_refused_file_on_retries_and_later_runs_too(
+    make_project: MakeProject,
+) -> None:
+    project = make_project(params(max_share=0))
+    deliver(project, [job(1, 99)])
+    with pytest.raises(FilesRefused) as first:
+        validate(project, "jobs")
+    report = first.value.result.report
+    assert report is not None
+    for _ in range(2):
+        with pytest.raises(FilesRefused, match="The report is") as later:
+            validate(project, "jobs")
+        assert later.value.result.report == report
+        assert str(project.home.root / report) in str(later.value)
+        deliver(project, [job(2)])  # its run has a report, which does not show the refused file
+
+
+@pytest.mark.parametrize("unique", ["false", "true"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"x")])
+def test_again_makes_lost_and_altered_files_anew(
+    make_project: MakeProject, damage: Callable[[Path], object], unique: str
+) -> None:
+    project = make_project(params(unique=unique))
+    first, second, third = deliver(project, [job(1, serial="a"), job(9, 99)], [job(2, serial="a")], [job(3)])
+    validate(project, "jobs")
+    whole = contents(project.lake)
+    for place in (record(project, first).clean, record(project, first).quarantine, record(project, second).clean):
+        damage(project.lake / str(place))
+    result = validate(project, "jobs", again=True)
+    assert (result.files, result.admitted, result.withdrawn) == (2, 0, 0)
+    assert {place: data for place, data in contents(project.lake).items() if "/reports/" not in place} == {
+        place: data for place, data in whole.items() if "/reports/" not in place
+    }
+    assert clean_ids(project, third) == [3]
+
+
+def test_unique_values_are_not_judged_by_an_altered_clean_file(make_project: MakeProject) -> None:
+    project = make_project(params(unique="true"))
+    (first,) = deliver(project, [job(1, serial="a")])
+    validate(project, "jobs")
+    (project.lake / str(record(project, first).clean)).unlink()
+    deliver(project, [job(2, serial="a")])
+    with pytest.raises(LakeError, match=r"is missing; run `evergreen validate jobs --again`"):
+        validate(project, "jobs")
 
 
 def columns_of(rows: list[dict[str, Any]], project: Project) -> pa.Table:
