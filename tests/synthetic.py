@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from evergreen.project import Project
 
 START = datetime(2024, 1, 1, 5)  # midnight in New York
+TIMES = ["_label_known_at", "_label_first_known_at"]
 
 
 def feature_frame(rows: int = 1200, days: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -35,7 +36,7 @@ def feature_frame(rows: int = 1200, days: int = 40, seed: int = 0) -> pd.DataFra
             "hour": time.dt.hour.astype("float64"),
             "team_late_3d": random.random(rows),
             "_label": label,
-            "_label_known_at": (time + pd.Timedelta(days=1)).where(label.notna()),
+            **dict.fromkeys(TIMES, (time + pd.Timedelta(days=1)).where(label.notna())),
         }
     )
 
@@ -43,7 +44,7 @@ def feature_frame(rows: int = 1200, days: int = 40, seed: int = 0) -> pd.DataFra
 def write_features(project: Project, frame: pd.DataFrame | None = None) -> pd.DataFrame:
     """Write `frame` (default: `feature_frame()`) as the project's build/features.parquet, and return it."""
     frame = feature_frame() if frame is None else frame
-    moments = ("_time", "_label_known_at")
+    moments = ("_time", *TIMES)
     texts = ("_key", *project.params.features.categorical)
     types = {name: pa.timestamp("us") if name in moments else pa.float64() for name in frame}
     types |= dict.fromkeys(texts, pa.string())

@@ -11,8 +11,9 @@ import pytest
 
 from evergreen.errors import ParamsError
 from evergreen.features.engine import connect
-from evergreen.features.labels import labels_table
+from evergreen.features.labels import LABEL, labels_table
 from evergreen.features.table import feature_table
+from evergreen.params import load_params_text
 from tests.features.reference import Event, minute
 from tests.features.worlds import asks, load, observed, params, world
 
@@ -37,7 +38,7 @@ def table_of(asked: pa.Table, events: list[Event], **span: datetime) -> pa.Table
 def test_columns_types_and_order() -> None:
     table = table_of(asks([(9, "b"), (5, "a"), (5, "a")]), EVENTS)
     features = ["twice", "who", "sum_and_one", "big", "value_now", "min5", "change5"]
-    assert table.column_names == ["_key", "_time", *features, "_label", "_label_known_at"]
+    assert table.column_names == ["_key", "_time", *features, *LABEL]
     assert VIEWS.features.names() == features
     assert table.schema.field("who").type == pa.string()
     assert all(table.schema.field(name).type == pa.float64() for name in features if name != "who")
@@ -48,12 +49,12 @@ def test_columns_types_and_order() -> None:
 
 def test_a_late_correction_and_a_future_row_move_nothing_earlier() -> None:
     asked = asks(QUESTIONS)
-    before = table_of(asked, EVENTS, until=aware(11)).drop(["_label", "_label_known_at"])
+    before = table_of(asked, EVENTS, until=aware(11)).drop(LABEL)
     later = [Event(5, 2, 12, "a", 100.0), Event(7, 2, 12, "b", 3.0), Event(99, 1, 12, "a", 50.0)]
-    assert table_of(asked, EVENTS + later, until=aware(11)).drop(["_label", "_label_known_at"]).equals(before)
-    after = table_of(asked, EVENTS + later).drop(["_label", "_label_known_at"])
+    assert table_of(asked, EVENTS + later, until=aware(11)).drop(LABEL).equals(before)
+    after = table_of(asked, EVENTS + later).drop(LABEL)
     assert after.slice(0, before.num_rows).equals(before)
-    assert not after.equals(table_of(asked, EVENTS).drop(["_label", "_label_known_at"]))
+    assert not after.equals(table_of(asked, EVENTS).drop(LABEL))
 
 
 def test_rows_are_predicted_once_in_the_version_known_at_their_moment() -> None:
@@ -92,9 +93,31 @@ def test_a_label_is_that_of_the_newest_version_known() -> None:
     assert table["_label_known_at"].to_pylist() == [minute(8), minute(6), None, None]
     labels = labels_table(world(asked, events), VIEWS).order_by("_key").to_pyarrow()
     assert labels.to_pylist() == [
-        {"_key": "0", "_label": 0.0, "_label_known_at": minute(8)},
-        {"_key": "1", "_label": 1.0, "_label_known_at": minute(6)},
+        {"_key": "0", "_label": 0.0, "_label_known_at": minute(8), "_label_first_known_at": minute(5)},
+        {"_key": "1", "_label": 1.0, "_label_known_at": minute(6), "_label_first_known_at": minute(6)},
     ]
+
+
+def test_versions_that_repeat_the_label_do_not_make_it_new() -> None:
+    histories = [
+        [2.0, 3.0, 4.0],  # other values, the same label: known with the first
+        [2.0, 0.0, 0.5],  # changed once
+        [2.0, 0.0, 2.0],  # changed and changed back: known anew
+        [None, 2.0, 3.0],  # known with the second
+        [2.0, None, 2.0],  # taken back for a while
+        [2.0, 2.0, None],  # taken back for good
+        [None, None, 0.0],
+    ]
+    events = [
+        Event(i, version, 10 * version, "a", value)
+        for i, values in enumerate(histories)
+        for version, value in enumerate(values, 1)
+    ]
+    table = table_of(asks([(3, "a")] * len(histories)), events)
+    assert table["_label"].to_pylist() == [1, 0, 1, 1, 1, None, 0]
+    known, first = [10, 20, 30, 20, 30, None, 30], [10, 10, 10, 20, 10, None, 30]
+    assert table["_label_known_at"].to_pylist() == [at and minute(at) for at in known]
+    assert table["_label_first_known_at"].to_pylist() == [at and minute(at) for at in first]
 
 
 ONE_TABLE = """
@@ -114,8 +137,6 @@ training: {estimator: logistic}
 
 
 def test_one_table_with_its_own_label_and_symbols_in_names() -> None:
-    from evergreen.params import load_params_text
-
     hours = [datetime(2024, 3, 1, hour) for hour in range(6)]
     table = pa.table(
         {
@@ -133,7 +154,54 @@ def test_one_table_with_its_own_label_and_symbols_in_names() -> None:
     assert made["_key"][0].as_py() == "a\\|b|2024-03-01 00:00:00"
     assert made["busy"].to_pylist() == [None, 1, 1 + 2, 1 + 2 + 3, 2 + 3 + 4]
     assert made["_label"].to_pylist() == [0, 0, 1, 1, None]  # the last hour is not over
-    assert made["_label_known_at"].to_pylist() == [*hours[1:5], None]
+    assert made["_label_known_at"].to_pylist() == made["_label_first_known_at"].to_pylist() == [*hours[1:5], None]
+
+
+def test_a_label_of_the_rows_own_table_is_known_when_it_says_so() -> None:
+    """Versions as (hour they are known, hires, hours until the label is)."""
+    histories = [
+        [(0, 5, 4), (6, 6, 4)],  # repeated after it was known: known at 4
+        [(0, 5, 4), (2, 6, 4)],  # repeated before
+        [(0, 5, 4), (2, 5, 8)],  # put off before it was known: known at 8
+        [(0, 5, 4), (6, 5, 8)],  # put off when it was known already: known at 4
+        [(0, 5, 4), (2, 1, 4)],  # changed before it was known: the first value never counted
+        [(0, 5, 4), (6, 1, 4)],  # changed after: first known at 4, this value at 6
+        [(0, 5, 4), (6, 5, None)],  # not known after all
+        [(0, 5, None), (6, 5, 4)],  # known with the second
+    ]
+    rows = [
+        {
+            "id": i, "hires": hires, "due": None if due is None else at_hour(due), "at": at_hour(1),
+            "_known_at": at_hour(known), "_version": version,
+        }
+        for i, history in enumerate(histories) for version, (known, hires, due) in enumerate(history, 1)
+    ]  # fmt: skip
+    moment = pa.timestamp("us")
+    types = {"id": pa.int64(), "hires": pa.int64(), "due": moment, "at": moment, "_known_at": moment}
+    table = pa.Table.from_pylist(rows, pa.schema(types | {"_version": pa.int64()}))
+    made = feature_table(load({"hires": table}, connect()), load_params_text(OWN_LABEL)).to_pyarrow()
+    assert made["_label"].to_pylist() == [1, 1, 1, 1, 0, 0, None, 1]
+    known, first = [4, 4, 8, 4, 4, 6, None, 6], [4, 4, 8, 4, 4, 4, None, 6]
+    assert made["_label_known_at"].to_pylist() == [at and at_hour(at) for at in known]
+    assert made["_label_first_known_at"].to_pylist() == [at and at_hour(at) for at in first]
+
+
+OWN_LABEL = """
+name: hires
+tables:
+  hires:
+    source: {kind: csv, path: x}
+    key: [id]
+    known_at: at - interval 1 hour
+    columns: {id: {type: int64}, hires: {type: int64}, due: {type: timestamp}, at: {type: timestamp}}
+prediction: {rows: hires, at: at, label: {value: hires > 2, known_at: due}}
+features: {row: {id: id}}
+training: {estimator: logistic}
+"""
+
+
+def at_hour(hour: int) -> datetime:
+    return datetime(2024, 3, 1, hour)
 
 
 def test_latest_is_pandas_merge_asof() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evergreen.errors import RegistryError
@@ -16,7 +17,7 @@ from evergreen.registry.evidence import as_evidence, evidence_schema, load_evide
 
 def rows(champion: list[float | None] | None = None) -> pa.Table:
     moment = datetime(2013, 3, 4, 12)
-    columns = [["b", "a"], [moment] * 2, [moment] * 2, [1.0, 0.0], [0.25, float("nan")], champion or [None] * 2, [7, 7]]
+    columns = [["b", "a"], *[[moment] * 2] * 3, [1.0, 0.0], [0.25, float("nan")], champion or [None] * 2, [7, 7]]
     return pa.Table.from_arrays(
         [pa.array(c, t) for c, t in zip(columns, evidence_schema().types, strict=True)], schema=evidence_schema()
     )
@@ -55,3 +56,7 @@ def test_missing_or_altered_evidence_is_named(tmp_path: Path) -> None:
         load_evidence(home, sha256)
     with pytest.raises(RegistryError, match="no SHA-256"):
         load_evidence(home, "../ledger.db")
+    pq.write_table(rows().drop("_label_first_known_at"), path)
+    path = path.rename(home.evidence / f"{file_sha256(path)}.parquet")
+    with pytest.raises(RegistryError, match="has other columns"):
+        load_evidence(home, path.stem)

@@ -31,9 +31,10 @@ class World:
         self.label = (self.random.random(rows) < logistic(self.score)).astype(float)
         start = np.datetime64((END - timedelta(days=days)).replace(tzinfo=None), "us")
         self.known_at = start + (self.day * 86_400_000_000 + 3_600_000_000).astype("timedelta64[us]")
+        self.first_known_at = self.known_at.copy()
 
     def evidence(self, candidate: np.ndarray, champion: np.ndarray | None = None) -> Evidence:
-        return Evidence(self.label, candidate, champion, self.day, self.known_at)
+        return Evidence(self.label, candidate, champion, self.day, self.known_at, self.first_known_at)
 
     def off_by_day(self, spread: float) -> np.ndarray:
         """A model that errs by a shift of its own every day."""
@@ -157,7 +158,7 @@ def test_missing_champion_predictions_or_labels_are_inconclusive() -> None:
 
 def test_an_empty_window_is_inconclusive() -> None:
     none = np.array([])
-    empty = Evidence(none, none, none, none.astype("int64"), none.astype("datetime64[us]"))
+    empty = Evidence(none, none, none, none.astype("int64"), *[none.astype("datetime64[us]")] * 2)
     for champion in (facts(), first()):
         verdict = decide(empty, GATE, champion)
         assert verdict.verdict == "inconclusive"
@@ -198,6 +199,16 @@ def test_rows_that_a_model_has_seen_or_that_nobody_could_know_judge_nothing(chan
     verdict = judge("good", "weak", **change)
     assert verdict.verdict == "inconclusive"
     assert rule(verdict, "unseen").numbers["outside"] > 0
+
+
+def test_a_label_known_before_the_window_and_corrected_in_it_judges_nothing() -> None:
+    world = World()
+    p = world.planted("good"), world.planted("weak")
+    world.first_known_at[:7] -= np.timedelta64(DAYS, "D")
+    verdict = decide(world.evidence(*p), GATE, facts())
+    assert (verdict.verdict, rule(verdict, "unseen").numbers) == ("inconclusive", {"outside": 7})
+    world.first_known_at[:] = np.datetime64("NaT")
+    assert rule(decide(world.evidence(*p), GATE, facts()), "unseen").numbers == {"outside": DAYS * PER_DAY}
 
 
 def test_a_champion_that_cannot_be_judged_here_is_inconclusive_unless_a_floor_rejects() -> None:

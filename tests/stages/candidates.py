@@ -18,7 +18,7 @@ from evergreen.stages.ingest import ingest
 from evergreen.stages.snapshot import snapshot
 from evergreen.stages.train import train
 from evergreen.stages.validate import validate
-from tests.synthetic import feature_frame, write_features
+from tests.synthetic import TIMES, feature_frame, write_features
 
 
 class Candidates:
@@ -43,8 +43,8 @@ class Candidates:
         frame = feature_frame()
         unknown = frame["_label_known_at"] > pd.Timestamp(until or as_of).tz_convert("UTC").tz_localize(None)
         frame.loc[unknown, "_label"] = None
-        frame.loc[unknown, "_label_known_at"] = pd.NaT
-        frame = change(frame[["_key", "_time", *build.project.params.features.names(), "_label", "_label_known_at"]])
+        frame.loc[unknown, TIMES] = pd.NaT
+        frame = change(frame[["_key", "_time", *build.project.params.features.names(), "_label", *TIMES]])
         write_features(build.project, frame)
         return self._train(build)
 
@@ -67,6 +67,12 @@ class Candidates:
             rows.to_csv(drops / f"{table}-1.csv", index=False)
             ingest(self.project, table, as_of)
             validate(self.project, table)
+
+    def resend(self, outcomes: pd.DataFrame, as_of: datetime) -> None:
+        """Ingest rows of `outcomes` again, as `fill_lake` left them but for what was changed."""
+        outcomes.to_csv(self.project.root / "drops" / "outcomes-2.csv", index=False)
+        ingest(self.project, "outcomes", as_of)
+        validate(self.project, "outcomes")
 
     def here(self, build: str) -> Project:
         """The project in a build's worktree."""

@@ -15,7 +15,7 @@ from evergreen.training.metrics import best_threshold, binary_metrics
 from evergreen.training.record import TrainingRecord
 from evergreen.training.splits import split
 from tests.conftest import SMALL
-from tests.synthetic import feature_frame, write_features
+from tests.synthetic import TIMES, feature_frame, write_features
 
 
 def contents(project) -> dict[str, bytes]:
@@ -34,8 +34,8 @@ def test_the_twin_is_judged_on_the_window(make_project) -> None:
     window = frame.iloc[split(frame, project.params).window]
     judged = pq.read_table(project.build / "judged.parquet")
     moment = pa.timestamp("us")
-    assert judged.schema.names == ["_key", "_time", "_label_known_at", "_label", "p", "p_baseline"]
-    assert judged.schema.types == [pa.string(), moment, moment, pa.float64(), pa.float64(), pa.float64()]
+    assert judged.schema.names == ["_key", "_time", *TIMES, "_label", "p", "p_baseline"]
+    assert judged.schema.types == [pa.string(), *[moment] * 3, *[pa.float64()] * 3]
     assert judged["_key"].to_pylist() == window["_key"].tolist()
     record = TrainingRecord.read(project.build / "training.json")
     twin = load_model(project.build / "twin.pkl", record.twin_sha256)
@@ -50,7 +50,7 @@ def test_the_twin_is_judged_on_the_window(make_project) -> None:
     json.dumps(result.model_dump())
 
 
-def test_the_threshold_knows_nothing_of_the_judged_rows(make_project) -> None:
+def test_the_threshold_is_chosen_on_rows_that_are_not_judged(make_project) -> None:
     project = make_project()
     frame = write_features(project)
     train(project)

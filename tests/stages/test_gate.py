@@ -17,7 +17,7 @@ from evergreen.project import Project
 from evergreen.registry.evidence import load_evidence
 from evergreen.stages.gate import GateResult, gate
 from evergreen.training.artifacts import predict
-from evergreen.training.frame import read_features
+from evergreen.training.frame import META, read_features, read_frame
 from tests.stages.candidates import Candidates
 
 FIRST = datetime(2024, 1, 29, 8, tzinfo=UTC)
@@ -130,6 +130,33 @@ def test_a_champion_with_other_features_predicts_from_its_own(candidates: Candid
     features = read_features(candidates.here(as_it_was).build / "features.parquet", candidates.bundle(as_it_was).params)
     own = features.set_index("_key").loc[rows["_key"].to_pylist()]
     np.testing.assert_array_equal(rows["p_champion"], predict(candidates.bundle(first.build).model(), own))
+
+
+def test_outcomes_sent_again_make_no_old_label_new(candidates: Candidates) -> None:
+    candidates.fill_lake(FIRST)
+    first = judge(candidates, candidates.make_from_lake(FIRST), FIRST)
+    crown(candidates, first, FIRST)
+    sent = pd.read_csv(candidates.project.root / "drops" / "outcomes-1.csv").head(300)
+    again = sent.assign(late=sent["late"] + 1)  # another value, the same label
+    changed = again.index % 10 == 0
+    again.loc[changed, "late"] = 20 - sent.loc[changed, "late"]  # the other label
+    candidates.resend(again, LATER - timedelta(days=5))
+    build = candidates.make_from_lake(LATER)
+    result = judge(candidates, build, LATER)
+
+    here, training = candidates.here(build), candidates.bundle(build).training
+    rows = read_frame(here.build / "features.parquet", META).set_index("_key").loc[sent["id"].astype(str)]
+    start = pd.Timestamp(training.judge_from).tz_localize(None)
+    assert (rows["_label"].to_numpy() == (again["late"] > 10)).all()
+    assert ((rows["_label_known_at"] > start).to_numpy() == changed).all()
+    assert (rows["_label_first_known_at"] <= start).all()
+    judged = load_evidence(candidates.project.home, str(result.evidence))["_key"].to_pylist()
+    learned = read_frame(candidates.bundle(first.build).path("reference.parquet"), ["_key"])["_key"]
+    assert len(judged) > 100
+    assert set(learned).isdisjoint(judged)
+    assert training.rows == training.twin_rows + len(judged) + changed.sum()
+    decision = Ledger.open(candidates.project.home).decision(result.decision)
+    assert next(rule for rule in decision.inputs["rules"] if rule["rule"] == "unseen")["passed"]
 
 
 def test_a_champion_that_cannot_predict_these_rows_is_nothing_to_compare(candidates: Candidates) -> None:

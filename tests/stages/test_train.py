@@ -23,7 +23,7 @@ from evergreen.training.pipeline import Recipe, fit
 from evergreen.training.record import TrainingRecord
 from evergreen.training.splits import fold_of, split
 from tests.conftest import SMALL
-from tests.synthetic import feature_frame, write_features
+from tests.synthetic import TIMES, feature_frame, write_features
 
 OUTPUTS = ("model.pkl", "twin.pkl", "baseline.pkl", "reference.parquet", "sample.parquet", "training.json")
 
@@ -80,7 +80,7 @@ def test_reference_predicts_every_row_without_its_block(make_project) -> None:
     train(project)
     params, parts = project.params, split(frame, project.params)
     reference = pq.read_table(project.build / "reference.parquet").to_pandas()
-    assert list(reference) == ["_key", "_time", "_label_known_at", "_label", "p"]
+    assert list(reference) == ["_key", "_time", *TIMES, "_label", "p"]
     assert reference["_key"].tolist() == frame["_key"].iloc[parts.model].tolist()
     folds = fold_of(frame["_time"], params)[parts.model]
     rest, held = parts.model[folds != 2], parts.model[folds == 2]
@@ -152,7 +152,7 @@ def test_a_late_label_moves_the_cut_off_and_nothing_before_it(make_project) -> N
     """A label that becomes known after the cut-off's day extends the window; the twin keeps its rows' order."""
     project = make_project()
     frame = feature_frame()
-    frame.loc[0, ["_label", "_label_known_at"]] = [1.0, pd.Timestamp("2024-02-12 09:00")]
+    frame.loc[0, ["_label", *TIMES]] = [1.0, *[pd.Timestamp("2024-02-12 09:00")] * 2]
     write_features(project, frame)
     result = train(project)
     assert result.cutoff == "2024-02-13T05:00:00Z"

@@ -10,7 +10,7 @@ from evergreen.errors import EvergreenError
 from evergreen.params.load import load_params_text
 from evergreen.training.splits import fold_of, sample, split
 from tests.conftest import SMALL
-from tests.synthetic import feature_frame
+from tests.synthetic import TIMES, feature_frame
 
 PARAMS = load_params_text(SMALL)
 
@@ -44,16 +44,29 @@ def test_rows_fall_by_when_their_label_was_known() -> None:
 
 def test_a_label_known_exactly_at_the_edge_trains() -> None:
     frame = feature_frame()
-    frame.loc[601, "_label_known_at"] = pd.Timestamp("2024-02-04 05:00")
-    frame.loc[602, "_label_known_at"] = pd.Timestamp("2024-02-04 05:00:00.000001")
+    frame.loc[601, TIMES] = pd.Timestamp("2024-02-04 05:00")
+    frame.loc[602, TIMES] = pd.Timestamp("2024-02-04 05:00:00.000001")
     parts = split(frame, PARAMS)
     assert 601 in parts.twin
     assert 602 in parts.window
 
 
+def test_a_label_corrected_in_the_window_neither_trains_the_twin_nor_judges_it() -> None:
+    frame = feature_frame()
+    before = split(frame, PARAMS)
+    corrected, frozen = 301, frame["_label_first_known_at"].copy()
+    frame.loc[corrected, "_label_known_at"] = pd.Timestamp("2024-02-07 12:00")
+    parts = split(frame, PARAMS)
+    assert frame["_label_first_known_at"].equals(frozen)
+    assert corrected in before.twin
+    assert corrected in parts.model
+    assert parts.twin.tolist() == [row for row in before.twin if row != corrected]
+    assert parts.window.tolist() == before.window.tolist()
+
+
 def test_windows_are_whole_local_days_across_daylight_saving() -> None:
     frame = feature_frame()
-    for column in ("_time", "_label_known_at"):
+    for column in ("_time", *TIMES):
         frame[column] = frame[column] + pd.Timedelta(days=32, hours=-1)  # ends on 13 March; summer time from the 10th
     parts = split(frame, PARAMS)
     assert parts.cutoff == datetime(2024, 3, 14, 4, tzinfo=UTC)

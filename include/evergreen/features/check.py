@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from evergreen.errors import ParamsError
-from evergreen.features.labels import label_by
+from evergreen.features.labels import LABEL, label_by
 from evergreen.lake.schema import DUCKDB_TYPES
 from evergreen.params.features import View
 from evergreen.sql import expand, quote
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from evergreen.params import Params
 
-OURS = ("_key", "_time", "_label", "_label_known_at", "_known_at", "_version", "_row", "_rule")
+OURS = ("_key", "_time", *LABEL, "_known_at", "_version", "_row", "_rule")
 NUMBER = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
           "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN", "NULL")  # fmt: skip
 MOMENT = ("TIMESTAMP", "DATE", "NULL")

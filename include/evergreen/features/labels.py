@@ -1,4 +1,4 @@
-"""Labels: the newest outcome known of a row, and when it was known."""
+"""Labels: the newest outcome known of a row, since when it is that, and when a first one was known."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from evergreen.params import Params
     from evergreen.project import Project
 
+LABEL = ("_label", "_label_known_at", "_label_first_known_at")
+
 
 def labels_table(tables: Mapping[str, ir.Table], params: Params, *, known_until: datetime | None = None) -> ir.Table:
-    """`_key`, `_label` (1.0 or 0.0) and `_label_known_at` of every row with a label known at `known_until`.
+    """`_key`, `_label` (1.0 or 0.0), `_label_known_at` and `_label_first_known_at` of every row with a label.
 
-    `known_until` None takes all that `tables` hold. Only where `label.by` maps other columns than the key is the
-    rows' table needed.
+    A label is one that is known at `known_until`; None takes all that `tables` hold. Only where `label.by` maps other
+    columns than the key is the rows' table needed.
     """
     found, by = known_labels(tables, params, known_until), label_by(params)
     key = params.tables[params.prediction.rows].key
@@ -35,14 +37,17 @@ def labels_table(tables: Mapping[str, ir.Table], params: Params, *, known_until:
             found.rename({f"__{theirs}": theirs for theirs in by}),
             [(mine, f"__{theirs}") for theirs, mine in by.items()],
         )
-    return labels.select("_key", "_label", "_label_known_at")
+    return labels.select("_key", *LABEL)
 
 
 def known_labels(tables: Mapping[str, ir.Table], params: Params, known_until: datetime | None) -> ir.Table:
-    """The columns of `label_by`, `_label` and `_label_known_at`, each label once; unknown and null ones are left out.
+    """The columns of `label_by` and LABEL, each label once; unknown and null ones are left out.
 
-    The label is that of the newest version in `tables` (of the newest row, where several answer to one), known when
-    that version was, or at `label.known_at` where that is later. If that is after `known_until`, there is none yet.
+    The label is that of the newest version in `tables` (of the newest row, where several answer to one). A version's
+    is known when the version is, or at `label.known_at` where that is later, unless another version came before that.
+    `_label_known_at` is when this value became known: versions that repeat it (another column was corrected) move
+    nothing. `_label_first_known_at` is when any value was, so that whoever learned by then has learned of this row.
+    Where the label is known only after `known_until`, there is none yet.
     """
     import ibis
 
@@ -53,17 +58,38 @@ def known_labels(tables: Mapping[str, ir.Table], params: Params, known_until: da
     found = evaluate(tables[name], wanted, params.time_zone)
     if not found["__label"].type().is_boolean():
         raise ParamsError(f"prediction.label.value: `{label.value}` must be true, false or null, such as `late > 15`")
-    by, key = list(label_by(params)), params.tables[name].key
-    newest = [found["_known_at"].desc(), *(found[column].desc() for column in key), found["_version"].desc()]
-    found = found.mutate(__newest=ibis.row_number().over(ibis.window(group_by=by, order_by=newest)))
-    found = found.filter(found["__newest"] == 0)
-    known = found["_known_at"]
+    value, known = found["__label"].cast("float64"), found["_known_at"]
     if label.known_at is not None:
         mature = found["__mature"].cast("timestamp(6)")
-        known = ibis.ifelse(mature.isnull(), ibis.null("timestamp(6)"), ibis.greatest(known, mature))
-    found = found.select(*by, _label=found["__label"].cast("float64"), _label_known_at=known)
-    found = found.filter(found["_label"].notnull(), found["_label_known_at"].notnull())
-    return found if known_until is None else found.filter(found["_label_known_at"] <= naive(known_until))
+        value = ibis.ifelse(mature.isnull(), ibis.null("float64"), value)
+        known = ibis.greatest(known, mature)
+    by, order = list(label_by(params)), ["_known_at", *params.tables[name].key, "_version"]
+    versions = found.select(*dict.fromkeys([*by, *order]), _label=value, __at=known)
+    labels = _current(versions, by, order)
+    return labels if known_until is None else labels.filter(labels["_label_known_at"] <= naive(known_until))
+
+
+def _current(versions: ir.Table, by: list[str], order: list[str]) -> ir.Table:
+    """The last label of each `by`, null ones left out, from `_label` and `__at` of all versions in `order`."""
+    import ibis
+
+    window, never = ibis.window(group_by=by, order_by=order), ibis.null("timestamp(6)")
+    label, after = versions["_label"], versions["_known_at"].lead().over(window)
+    found = versions.mutate(
+        __at=ibis.ifelse(after.isnull() | (versions["__at"] < after), versions["__at"], never),
+        __new=~label.identical_to(label.lag().over(window)),
+        __last=after.isnull(),
+    )
+    found = found.mutate(
+        __run=found["__new"].cast("int64").sum().over(ibis.cumulative_window(group_by=by, order_by=order)),
+        __any=ibis.ifelse(found["_label"].notnull(), found["__at"], never),
+    )
+    found = found.mutate(
+        _label_known_at=found["__at"].min().over(ibis.window(group_by=[*by, "__run"])),
+        _label_first_known_at=found["__any"].min().over(ibis.window(group_by=by)),
+    )
+    found = found.filter(found["__last"], found["_label"].notnull(), found["_label_known_at"].notnull())
+    return found.select(*by, *LABEL)
 
 
 def label_by(params: Params) -> dict[str, str]:
@@ -78,7 +104,11 @@ def label_cutoff(project: Project, as_of: datetime) -> datetime | None:
     """
     from evergreen.lake.known import known_rows
 
-    name = project.params.label_table
-    labels = known_labels(known_rows(connect(), project, as_of, [name]), project.params, as_of)
-    newest = labels["_label_known_at"].max().to_pyarrow().as_py()
+    tables = known_rows(connect(), project, as_of, [project.params.label_table])
+    return newest_label(tables, project.params, as_of)
+
+
+def newest_label(tables: Mapping[str, ir.Table], params: Params, known_until: datetime) -> datetime | None:
+    """When the newest label of `tables` that is known at `known_until` became known; None without one."""
+    newest = known_labels(tables, params, known_until)["_label_known_at"].max().to_pyarrow().as_py()
     return None if newest is None else newest.replace(tzinfo=UTC)

@@ -82,7 +82,7 @@ def facts_of(candidate: Bundle, champion: Opponent | None, as_of: datetime, thre
 
 
 def threshold_of(project: Project) -> float:
-    """The decision threshold that `evaluate` chose on the candidate's training rows."""
+    """The decision threshold that `evaluate` chose, on rows that are not judged."""
     path = project.build / "metrics.json"
     try:
         return float(json.loads(path.read_text())["threshold"])
@@ -94,12 +94,10 @@ def threshold_of(project: Project) -> float:
 
 def window_frame(project: Project, candidate: Bundle) -> pd.DataFrame:
     """The labelled rows of the candidate's gate window with their features, in the feature table's order."""
-    from evergreen.training.frame import read_features
+    from evergreen.training.frame import read_window
 
-    start, end = candidate.training.judge_from, candidate.training.cutoff
-    bounds = [("_label_known_at", ">", clock.naive(start)), ("_label_known_at", "<=", clock.naive(end))]
-    frame = read_features(project.build / "features.parquet", candidate.params, bounds)
-    return frame[frame["_label"].notna()].reset_index(drop=True)
+    training = candidate.training
+    return read_window(project.build / "features.parquet", candidate.params, training.judge_from, training.cutoff)
 
 
 def candidate_predictions(project: Project, candidate: Bundle, frame: pd.DataFrame) -> np.ndarray:
@@ -149,10 +147,9 @@ def evidence_rows(frame: pd.DataFrame, candidate: np.ndarray, champion: np.ndarr
     from evergreen.registry.evidence import evidence_schema
 
     local = frame["_time"].dt.tz_localize("UTC").dt.tz_convert(time_zone).dt.tz_localize(None)
-    columns: list[Any] = [
-        frame["_key"], frame["_time"].astype("datetime64[us]"), frame["_label_known_at"].astype("datetime64[us]"),
-        frame["_label"], candidate, champion, local.astype("datetime64[s]").astype("int64") // 86_400,
-    ]  # fmt: skip
+    times = [frame[name].astype("datetime64[us]") for name in ("_time", "_label_known_at", "_label_first_known_at")]
+    day = local.astype("datetime64[s]").astype("int64") // 86_400
+    columns: list[Any] = [frame["_key"], *times, frame["_label"], candidate, champion, day]
     arrays = [
         pa.nulls(len(frame), field.type) if values is None else pa.array(values, field.type, from_pandas=False)
         for values, field in zip(columns, evidence_schema(), strict=True)

@@ -24,8 +24,8 @@ def evidence_schema() -> pa.Schema:
     return pa.schema(
         [
             ("_key", pa.string()), ("_time", pa.timestamp("us")), ("_label_known_at", pa.timestamp("us")),
-            ("_label", pa.float64()), ("p_candidate", pa.float64()), ("p_champion", pa.float64()),
-            ("day", pa.int64()),
+            ("_label_first_known_at", pa.timestamp("us")), ("_label", pa.float64()), ("p_candidate", pa.float64()),
+            ("p_champion", pa.float64()), ("day", pa.int64()),
         ]
     )  # fmt: skip
 
@@ -63,7 +63,10 @@ def load_evidence(home: Home, sha256: str) -> pa.Table:
         raise RegistryError(f"the evidence {path} is missing; restore it from a backup of the home") from None
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RegistryError(f"the evidence {path} was altered: its SHA-256 is not its name; restore it from a backup")
-    return pq.read_table(pa.BufferReader(content))
+    table = pq.read_table(pa.BufferReader(content))
+    if not table.schema.equals(evidence_schema()):
+        raise RegistryError(f"the evidence {path} has other columns: another version of Evergreen stored it")
+    return table
 
 
 def as_evidence(table: pa.Table) -> Evidence:
@@ -81,4 +84,5 @@ def as_evidence(table: pa.Table) -> Evidence:
         champion=None if champion.null_count == len(champion) else column("p_champion"),
         day=column("day"),
         known_at=column("_label_known_at"),
+        first_known_at=column("_label_first_known_at"),
     )

@@ -30,7 +30,8 @@ class Evidence:
     candidate: np.ndarray  # float64: P(label = 1) by the candidate's twin
     champion: np.ndarray | None  # by the champion, on the same rows; None where nothing can be compared
     day: np.ndarray  # int64: the local day of the prediction, counted from 1970-01-01
-    known_at: np.ndarray  # datetime64[us], UTC: when the label was known
+    known_at: np.ndarray  # datetime64[us], UTC: when the label became what it is
+    first_known_at: np.ndarray  # datetime64[us], UTC: when the row's first label was known, as it is or another
 
 
 class Facts(BaseModel):
@@ -141,15 +142,14 @@ def _complete(evidence: Evidence, facts: Facts) -> Rule:
 
 
 def _unseen(evidence: Evidence, facts: Facts) -> Rule:
-    """No row's label was known to either model while it learned, nor was one not known yet at `as_of`."""
-    import numpy as np
-
+    """No label of the row was known to either model while it learned, nor was this one not known yet at `as_of`."""
     compared = facts.champion_cutoff if facts.incomparable is None else None
     start = max(facts.candidate_cutoff, compared or facts.candidate_cutoff)
     end = min(facts.as_of, facts.window_end)
-    outside = (evidence.known_at <= _us(start)) | (evidence.known_at > _us(end)) | np.isnat(evidence.known_at)
-    count = int(outside.sum())
-    span = f"after {clock.format_time(start)} and by {clock.format_time(end)}"
+    # Negated, since a comparison with a missing time is false.
+    inside = (evidence.first_known_at > _us(start)) & (evidence.known_at <= _us(end))
+    count = int((~inside).sum())
+    span = f"first after {clock.format_time(start)} and by {clock.format_time(end)}"
     return Rule(
         rule="unseen", passed=None if count else True, numbers={"outside": count},
         text=f"{count} labels were not known {span}: a model has seen them or nobody could have"

@@ -12,7 +12,7 @@ from evergreen.files import write_atomic
 from evergreen.project import Project
 from evergreen.training.artifacts import load_model, predict
 from evergreen.training.curves import write_curves
-from evergreen.training.frame import outcomes, read_features, read_frame, write_table
+from evergreen.training.frame import outcomes, read_frame, read_window, write_table
 from evergreen.training.metrics import best_threshold, binary_metrics, confusion, finite
 from evergreen.training.record import TrainingRecord
 from evergreen.training.threads import one_thread
@@ -40,7 +40,7 @@ def evaluate(project: Project) -> EvaluateResult:
     build = project.build
     record = TrainingRecord.read(build / "training.json")
     with one_thread():
-        rows = _window(project, record)
+        rows = read_window(build / "features.parquet", project.params, record.judge_from, record.cutoff)
         y = rows["_label"].to_numpy(dtype="float64")
         p = predict(load_model(build / "twin.pkl", record.twin_sha256), rows)
         p_baseline = None
@@ -54,20 +54,12 @@ def evaluate(project: Project) -> EvaluateResult:
     return result
 
 
-def _window(project: Project, record: TrainingRecord) -> pd.DataFrame:
-    """The labelled rows of the gate window, in the feature table's order."""
-    bounds = [
-        ("_label_known_at", ">", clock.naive(record.judge_from)),
-        ("_label_known_at", "<=", clock.naive(record.cutoff)),
-    ]
-    rows = read_features(project.build / "features.parquet", project.params, bounds)
-    return rows[rows["_label"].notna()].reset_index(drop=True)
-
-
 def _threshold(project: Project, record: TrainingRecord) -> float:
-    """The threshold of highest F1 on out-of-fold predictions of the rows known before the window.
+    """The threshold of highest F1 on the out-of-fold predictions of the rows known before the window.
 
-    The model's reference reaches into the window; what is judged there may not choose its own threshold.
+    None of the judged rows is among them. It is no rule of the twin's alone, though: these predictions are made by the
+    refit's folds, whose fits have learned from the window's rows too. Folds of the twin's rows would cost as many fits
+    again, for one number that only precision, recall and F1 depend on.
     """
     columns = ["_label_known_at", "_label", "p"]
     bounds = [("_label_known_at", "<=", clock.naive(record.judge_from))]

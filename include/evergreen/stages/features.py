@@ -76,5 +76,5 @@ def features_schema(params: Params) -> pa.Schema:
 
     moment = pa.timestamp("us")
     columns = [(name, type_(name)) for name in params.features.names()]
-    labels = [("_label", pa.float64()), ("_label_known_at", moment)]
+    labels = [("_label", pa.float64()), ("_label_known_at", moment), ("_label_first_known_at", moment)]
     return pa.schema([("_key", pa.string()), ("_time", moment), *columns, *labels])

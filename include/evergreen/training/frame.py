@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evergreen.clock import naive
 from evergreen.errors import EvergreenError
 from evergreen.params import Params
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-META = ("_key", "_time", "_label", "_label_known_at")
+META = ("_key", "_time", "_label", "_label_known_at", "_label_first_known_at")
 
 
 def read_frame(path: Path, columns: Iterable[str], filters: Any = None) -> pd.DataFrame:
@@ -36,8 +38,15 @@ def read_frame(path: Path, columns: Iterable[str], filters: Any = None) -> pd.Da
 
 
 def read_features(path: Path, params: Params, filters: Any = None) -> pd.DataFrame:
-    """The whole feature table: `_key`, `_time`, the features, `_label`, `_label_known_at`."""
+    """The whole feature table: `_key`, `_time`, the features, and the label with its two times."""
     return read_frame(path, [*META[:2], *params.features.names(), *META[2:]], filters)
+
+
+def read_window(path: Path, params: Params, judge_from: datetime, cutoff: datetime) -> pd.DataFrame:
+    """The gate window of a feature table: no label of its rows was known by `judge_from`, and one is by `cutoff`."""
+    bounds = [("_label_first_known_at", ">", naive(judge_from)), ("_label_known_at", "<=", naive(cutoff))]
+    rows = read_features(path, params, bounds)
+    return rows[rows["_label"].notna()].reset_index(drop=True)
 
 
 def inputs(frame: pd.DataFrame, names: Sequence[str], categorical: Collection[str]) -> pd.DataFrame:
@@ -62,11 +71,12 @@ def inputs(frame: pd.DataFrame, names: Sequence[str], categorical: Collection[st
 
 
 def outcomes(rows: pd.DataFrame) -> pa.Table:
-    """`_key`, `_time`, `_label_known_at` and `_label` of `rows`, to which predictions are appended."""
+    """`_key`, `_time`, the label's two times and `_label` of `rows`, to which predictions are appended."""
     import pyarrow as pa
 
     moment = pa.timestamp("us")
-    types = {"_key": pa.string(), "_time": moment, "_label_known_at": moment, "_label": pa.float64()}
+    times = {"_time": moment, "_label_known_at": moment, "_label_first_known_at": moment}
+    types = {"_key": pa.string(), **times, "_label": pa.float64()}
     return pa.Table.from_pandas(rows[list(types)], schema=pa.schema(types), preserve_index=False)
 
 

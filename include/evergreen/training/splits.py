@@ -1,6 +1,8 @@
 """Which rows train what: the cut-off, the gate window before it, and the out-of-fold blocks.
 
-All of it goes by `_label_known_at`, when a label became known, except the blocks, which go by `_time`.
+Rows train by `_label_known_at`, when their label became what it is, and judge by `_label_first_known_at`: a row whose
+label was known before the gate window and corrected in it could have been learned from, so it judges nothing. Blocks
+go by `_time`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class Split:
     """Row numbers into the feature table, ascending.
 
     `model` rows train what serves, known up to `cutoff`; `twin` rows train what is judged, known up to `judge_from`;
-    `window` rows judge it, known after that.
+    `window` rows judge it, first known after that. Rows corrected in the window are `model` rows alone.
     """
 
     cutoff: datetime
@@ -36,14 +38,14 @@ class Split:
 
 
 def split(meta: pd.DataFrame, params: Params) -> Split:
-    """Split a feature table by its `_label` and `_label_known_at` columns.
+    """Split a feature table by its `_label`, `_label_known_at` and `_label_first_known_at` columns.
 
     The cut-off is the first local midnight at or after the last label; the gate window is the span before it.
     Raises EvergreenError where too few rows, or rows of one class only, are left to train the twin.
     """
     import numpy as np
 
-    known = meta["_label_known_at"]
+    known, first = meta["_label_known_at"], meta["_label_first_known_at"]
     labelled = (meta["_label"].notna() & known.notna()).to_numpy()
     if not labelled.any():
         raise EvergreenError(
@@ -53,13 +55,13 @@ def split(meta: pd.DataFrame, params: Params) -> Split:
     last = known[labelled].max().to_pydatetime().replace(tzinfo=UTC)
     cutoff = clock.ceil_day(last, params.zone)
     judge_from = clock.back(cutoff, params.gate.window, params.zone)
-    before = labelled & (known <= clock.naive(judge_from)).to_numpy()
+    start = clock.naive(judge_from)
     result = Split(
         cutoff=cutoff,
         judge_from=judge_from,
         model=np.flatnonzero(labelled & _since(known, cutoff, params)),
-        twin=np.flatnonzero(before & _since(known, judge_from, params)),
-        window=np.flatnonzero(labelled & ~before),
+        twin=np.flatnonzero(labelled & (known <= start).to_numpy() & _since(known, judge_from, params)),
+        window=np.flatnonzero(labelled & (first > start).to_numpy()),
     )
     _check(meta["_label"].to_numpy(), result, params)
     return result
