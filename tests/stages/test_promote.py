@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from evergreen.errors import EvergreenError, RegistryError
+from evergreen.errors import RegistryError
 from evergreen.ledger import Decision, Ledger
 from evergreen.project import Project
 from evergreen.registry.bundle import load_bundle, store_bundle
@@ -160,13 +160,30 @@ def test_a_build_altered_since_the_verdict_is_not_promoted(candidates: Candidate
     assert candidates.champion() is None
 
 
-def test_a_verdict_that_another_promotion_has_overtaken_is_refused(candidates: Candidates) -> None:
-    promote(candidates.project, candidates.judge("one"))
+def test_a_verdict_that_another_promotion_has_overtaken_promotes_nothing(
+    candidates: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, slow = candidates.judge("one"), candidates.judge("slow")
+    assert promote(candidates.project, first).promoted
+    result = promote(candidates.project, slow)  # of two first models
+    again = "run the retrain again so that the gate compares with it"
+    assert result.reason == f"overtaken by one, promoted as of 2024-01-29T08:00:00Z: {again}"
     two, three = candidates.judge("two", FIRST + WEEK), candidates.judge("three", FIRST + WEEK)
     promote(candidates.project, two)
-    with pytest.raises(EvergreenError, match="`three` was to follow the champion `one`, but that is `two`"):
-        promote(candidates.project, three)
-    assert candidates.champion() == "two"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")  # not asked for a skip
+    result = promote(candidates.project, three)
+    assert (result.promoted, result.build, result.version) == (False, "three", None)
+    assert result.reason.startswith("overtaken by two, promoted as of 2024-02-05T08:00:00Z")
+    assert promote(candidates.project, three) == result
+    assert [one.build for one in candidates.ledger.promotions(NAME)] == ["two", "one"]
+    assert len(candidates.ledger.decisions(NAME)) == 4
+
+
+def test_a_verdict_that_does_not_say_what_it_judged_promotes_nothing(candidates: Candidates) -> None:
+    decision = Decision(id="d", name=NAME, kind="gate", build="b", as_of=FIRST, verdict="promote", reason="", actor="t")
+    candidates.ledger.record_decision(decision)
+    with pytest.raises(RegistryError, match="`d` does not say what it judged"):
+        promote(candidates.project, "d")
 
 
 def test_a_decision_about_another_use_case_is_refused(

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class PromoteResult(BaseModel):
-    """What became of a decision; with `promoted`, the build is champion from `as_of` on."""
+    """What became of a decision; with `promoted`, the build is champion from `as_of` on, else `reason` says why not."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,23 +38,33 @@ class PromoteResult(BaseModel):
 def promote(project: Project, decision: str) -> PromoteResult:
     """Carry out a decision; again, it changes nothing.
 
-    Raises RegistryError, with nothing promoted, where MLflow cannot be reached or the stored build is not the one that
-    was judged, and EvergreenError where another build became champion since the verdict.
+    Where another build became champion since the verdict, nothing is promoted: the gate has not compared with that
+    one. Raises RegistryError, with nothing promoted, where MLflow cannot be reached or the stored build is not the one
+    that was judged.
     """
     ledger = Ledger.open(project.home)
     found = ledger.decision(decision)
     if found.name != project.name:
         raise RegistryError(f"the decision `{decision}` is about `{found.name}`, not about `{project.name}`")
     if found.verdict != "promote" or found.build is None:
-        log.info("not promoted: %s: %s", found.verdict, found.reason)
-        return _result(found, None)
+        return _refused(found, f"{found.verdict}: {found.reason}")
     with lock(project.home, f"{project.name}/promote"):
         made = next((one for one in ledger.promotions(project.name) if one.decision == found.id), None)
         if made is None:
+            if overtaken := _overtaken(ledger.champion(project.name), found):
+                return _refused(found, overtaken)
             made = ledger.record_promotion(_promotion(project, found, found.build))
             point("promote.recorded")
         _apply(project, ledger)
-    return _result(found, made)
+    return PromoteResult(
+        promoted=True,
+        reason=found.reason,
+        decision=found.id,
+        build=made.build,
+        version=made.version,
+        previous=made.previous_build,
+        as_of=format_time(made.as_of),
+    )
 
 
 def reconcile(project: Project) -> None:
@@ -64,12 +74,26 @@ def reconcile(project: Project) -> None:
         _apply(project, ledger)
 
 
+def _overtaken(champion: Promotion | None, decision: Decision) -> str | None:
+    """Why a verdict is no longer about the champion: a second retrain was faster."""
+    against = decision.inputs.get("champion")
+    if champion is None or (against is not None and against["build"] == champion.build):
+        return None
+    return (
+        f"overtaken by {champion.build}, promoted as of {format_time(champion.as_of)}: run the retrain again so that "
+        "the gate compares with it"
+    )
+
+
 def _promotion(project: Project, decision: Decision, build: str) -> Promotion:
     """The promotion that a decision asks for, its model checked: what is promoted is what was judged."""
-    bundle = load_bundle(project.home, project.name, build, decision.inputs["candidate"]["bundle"])
+    judged = decision.inputs.get("candidate")
+    if judged is None:
+        raise RegistryError(f"the decision `{decision.id}` does not say what it judged (`inputs.candidate`)")
+    bundle = load_bundle(project.home, project.name, build, judged["bundle"])
     for file in bundle.hashes:
         bundle.path(file)
-    champion = decision.inputs["champion"]
+    champion = decision.inputs.get("champion")
     return Promotion(
         name=project.name,
         build=build,
@@ -108,13 +132,14 @@ def _version(name: str, build: str) -> int | None:
     return version
 
 
-def _result(decision: Decision, promotion: Promotion | None) -> PromoteResult:
+def _refused(decision: Decision, reason: str) -> PromoteResult:
+    log.info("not promoted: %s", reason)
     return PromoteResult(
-        promoted=promotion is not None,
-        reason=decision.reason if promotion else f"{decision.verdict}: {decision.reason}",
+        promoted=False,
+        reason=reason,
         decision=decision.id,
         build=decision.build,
-        version=promotion.version if promotion else None,
-        previous=promotion.previous_build if promotion else None,
+        version=None,
+        previous=None,
         as_of=format_time(decision.as_of),
     )
