@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from ruamel.yaml import YAML
 
 from evergreen import clock
 from evergreen.ledger import Decision, Ledger, Promotion, Request
+from evergreen.paths import file_sha256
 from evergreen.project import Project
 from evergreen.stages.ingest import ingest
-from evergreen.stages.retrain import BeginResult, begin
+from evergreen.stages.retrain import SECTIONS, BeginResult, begin
 from evergreen.stages.validate import validate
+from tests.conftest import ROOT
 
 AS_OF = datetime(2013, 4, 1, 7, tzinfo=UTC)  # 03:00 in New York
 DAY = timedelta(days=1)
@@ -26,6 +32,7 @@ class Loop:
         self.known: datetime | None = AS_OF - timedelta(hours=2)
 
     def judge(self, build: str, as_of: datetime, verdict: str = "promote") -> Decision:
+        self.store(build)
         cutoff = clock.ceil_day(as_of - timedelta(hours=2), self.project.params.zone)
         return self.ledger.record_decision(
             Decision(
@@ -33,6 +40,21 @@ class Loop:
                 reason="", inputs={"candidate": {"cutoff": clock.format_time(cutoff)}}, actor="test",
             )
         )  # fmt: skip
+
+    def store(self, build: str) -> None:
+        """What is asked of a build's bundle here: its params."""
+        folder = self.project.home.models("small") / build
+        folder.mkdir(parents=True)
+        shutil.copy(self.project.root / "params.yaml", folder)
+        (folder / "bundle.json").write_text(json.dumps({"params.yaml": file_sha256(folder / "params.yaml")}))
+
+    def edit(self, old: str, new: str, commit: bool = True) -> None:
+        path = self.project.root / "params.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        if commit:
+            subprocess.run(["git", "-C", str(self.project.root), "commit", "-qam", "edit"], check=True)
 
     def promote(self, build: str, as_of: datetime) -> None:
         decision = self.judge(build, as_of)
@@ -121,6 +143,51 @@ def test_a_backfill_does_not_hide_what_newer_labels_were_judged(loop: Loop) -> N
     result = loop.begin(AS_OF, known=AS_OF - DAY)
     assert not result.run
     assert "newer was judged" in result.reason
+
+
+def test_an_edited_model_is_something_new_once_it_is_committed(loop: Loop) -> None:
+    loop.judge("b1", AS_OF, "reject")
+    known = AS_OF - timedelta(hours=1)
+    loop.edit("max_iter: 20", "max_iter: 30", commit=False)
+    assert not loop.begin(AS_OF + DAY, known).run
+    loop.edit("name: small", "name: small\nowner: others")  # commits both
+    loop.edit("size: size, ", "size: size / 2, ")
+    loop.edit("gate: {window: 7 days", "gate: {window: 8 days")
+    loop.ask("r1", AS_OF + DAY)
+    assert loop.begin(AS_OF + DAY, known).reason == "requested: r1"
+    result = loop.begin(AS_OF + DAY / 2, known)
+    loop.promote("b0", AS_OF - 8 * DAY)
+    assert (result.run, result.reason) == (True, "there is no champion yet")
+    changed = "params.yaml has changed since b1 was judged: features, training, gate.window"
+    assert loop.begin(AS_OF + DAY / 2, known).reason == changed
+    loop.judge("b2", AS_OF + DAY / 2, "reject")
+    assert not loop.begin(AS_OF + DAY, known).run
+    loop.edit("floor: {roc_auc: 0.5}", "floor: {roc_auc: 0.6}")
+    loop.edit("min_rows: 50}", "min_rows: 51}")
+    assert not loop.begin(AS_OF + DAY, known).run  # makes no other model
+
+
+def test_what_cannot_be_compared_runs_and_says_so(loop: Loop) -> None:
+    loop.promote("b0", AS_OF - 8 * DAY)
+    loop.judge("b1", AS_OF, "reject")
+    known = AS_OF - timedelta(hours=1)
+    assert not loop.begin(AS_OF + DAY, known).run
+    shutil.rmtree(loop.project.home.models("small") / "b1")
+    result = loop.begin(AS_OF + DAY, known)
+    assert result.run
+    assert "since b1 was judged cannot be told: there is no bundle of the build b1" in result.reason
+
+
+def test_a_decision_that_does_not_say_what_it_judged_hides_nothing(loop: Loop) -> None:
+    loop.ledger.record_decision(
+        Decision(id="d", name="small", kind="gate", build="b", as_of=AS_OF, verdict="reject", reason="", actor="test")
+    )
+    assert loop.begin(AS_OF).reason == "there is no champion yet"
+
+
+def test_the_sections_that_make_a_model_are_those_of_dvc_yaml() -> None:
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
+    assert {name for stage in stages for name in stage.get("params", ())} == set(SECTIONS)
 
 
 def test_labels_count_as_the_lake_knows_them(make_project: Callable[..., Project]) -> None:

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from operator import attrgetter
 
 from pydantic import BaseModel, ConfigDict
 
 from evergreen import clock
+from evergreen.errors import ParamsError, RegistryError
 from evergreen.ledger import Decision, Ledger, Promotion
+from evergreen.params import load_params_text
 from evergreen.project import Project
 
 log = logging.getLogger(__name__)
+
+# What dvc.yaml tracks of params.yaml: another model comes of the same labels where one of these changes.
+SECTIONS = ("time_zone", "tables", "prediction", "features", "preprocess", "training", "gate.window")
 
 
 class BeginResult(BaseModel):
@@ -32,9 +38,10 @@ class BeginResult(BaseModel):
 def begin(project: Project, as_of: datetime, force: bool = False) -> BeginResult:
     """Decide whether a retrain as of `as_of` is worth its while.
 
-    It is where labels are known that the last judged build did not have, and where a request is open or the last
-    promotion is `gate.every` ago; `force` asks for labels alone. A request that an earlier decision already covers (the
-    run ended between the two) is answered by it here.
+    It is where labels are known that the last judged build did not have, or the committed params.yaml makes another
+    model of those it had, and where a request is open or the last promotion is `gate.every` ago. `force` asks for
+    labels alone, and is for a change of code, which commits do not tell from one of texts. A request that an earlier
+    decision already covers (the run ended between the two) is answered by it here.
     """
     from evergreen.features.labels import label_cutoff
 
@@ -71,7 +78,8 @@ def _decide(
         return False, f"no label is known at {moment}: ingest `{table}` and look at what validate quarantined of it"
     if force:
         return True, "asked for with `force`"
-    if judged is not None and (nothing_new := _nothing_new(project, known, judged)):
+    edited = judged and _edited(project, judged)
+    if judged is not None and edited is None and (nothing_new := _nothing_new(project, known, judged)):
         left_open = f"; open until there are: {', '.join(requests)}" if requests else ""
         return False, nothing_new + left_open
     if requests:
@@ -83,7 +91,7 @@ def _decide(
         due = clock.format_time(clock.back(champion.as_of, -every, zone))
         since = clock.format_time(champion.as_of)
         return False, f"{champion.build} was promoted as of {since}; the next retrain without a request is due at {due}"
-    return True, f"labels are known up to {clock.format_time(known)}"
+    return True, edited or f"labels are known up to {clock.format_time(known)}"
 
 
 def _nothing_new(project: Project, known: datetime, judged: Decision) -> str | None:
@@ -97,6 +105,24 @@ def _nothing_new(project: Project, known: datetime, judged: Decision) -> str | N
     )
 
 
+def _edited(project: Project, judged: Decision) -> str | None:
+    """What the committed params.yaml, which a build runs, makes another model than the last judged build's."""
+    from evergreen.builds.git import git
+    from evergreen.registry.bundle import load_bundle
+
+    now = load_params_text(git(project.root, "show", "HEAD:./params.yaml"))
+    try:
+        before = load_bundle(project.home, project.name, str(judged.build)).params
+    except (RegistryError, ParamsError) as error:
+        return f"whether params.yaml has changed since {judged.build} was judged cannot be told: {error}"
+    changed = [name for name in SECTIONS if attrgetter(name)(now) != attrgetter(name)(before)]
+    return f"params.yaml has changed since {judged.build} was judged: {', '.join(changed)}" if changed else None
+
+
 def _last_judged(ledger: Ledger, name: str) -> Decision | None:
-    """By `as_of`: a backfill that was judged later does not hide what newer labels were judged."""
-    return max(ledger.decisions(name, kind="gate"), key=lambda decision: decision.as_of, default=None)
+    """By `as_of`: a backfill that was judged later does not hide what newer labels were judged.
+
+    A decision that does not say what it judged shows of no label that it was used.
+    """
+    told = [one for one in ledger.decisions(name) if one.build and "cutoff" in one.inputs.get("candidate", {})]
+    return max(told, key=lambda decision: decision.as_of, default=None)
