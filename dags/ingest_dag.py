@@ -8,13 +8,15 @@ they broke; the rest go on. New clean rows ring the `clean` asset, which starts 
 
 **When it fails.**
 - `ingest` failed: the source cannot be read, or a file cannot be parsed. The message names the file and what is wrong
-  with it. Files that were fine are in the lake. Mend the source and clear the task.
+  with it. Files that were fine are in the lake, and are validated and published. Mend the source and clear the task.
 - `validate` failed: a file broke its contract critically, and nothing of it counts. Open *Validation result* in the
-  task's Details. Mend the file and send it again, or mend the contract in params.yaml and run
-  `evergreen validate <table> --again`, which admits each row once.
+  task's Details. If the file is right, mend the contract in params.yaml and run `evergreen validate <table> --again`,
+  which admits each row once. If it is wrong, send a mended one and discard this one:
+  `evergreen validate <table> --discard <file>`. Then clear the task. It is not retried by itself.
 - One table's failure does not stop another's; `all_tables_checked` turns red so that the run does.
 
-**Backfill.** Airflow's own backfill works; each run stands at the end of its interval.
+**Backfill.** Airflow's own backfill works; each run stands at the end of its interval. Rows that correct earlier ones
+count as known from the last ingest's moment on, never from an earlier run's.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TriggerRule, get_current_context, task, task_group
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 import assets
 from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
@@ -40,21 +42,30 @@ def ingest(name: str, table: str) -> dict[str, Any]:
     return stage.ingest(project(name), table, as_of(name)).model_dump(mode="json")
 
 
-@task(multiple_outputs=False, map_index_template="{{ table }}")
-def validate(name: str, table: str, ingested: dict[str, Any]) -> dict[str, Any]:
-    """Check new rows against the table's contract."""
+@task(multiple_outputs=False, map_index_template="{{ table }}", trigger_rule=TriggerRule.ALL_DONE)
+def validate(name: str, table: str) -> dict[str, Any]:
+    """Check new rows against the table's contract, also where `ingest` failed: it may have brought some."""
     from evergreen.stages import validate as stage
 
-    get_current_context()["table"] = table
-    result = stage.validate(project(name), table)
+    context = get_current_context()
+    context["table"] = table
+    try:
+        result, refused = stage.validate(project(name), table), None
+    except stage.FilesRefused as error:
+        result, refused = error.result, error
     link("validation_result", result.report and f"/evergreen/{name}_ingest/pages/{result.report}")
-    return result.model_dump(mode="json")
+    found = result.model_dump(mode="json")
+    if refused is not None:  # no retry would mend it, and would forget what `publish` is to be told
+        context["ti"].xcom_push(key="return_value", value=found)
+        raise AirflowFailException(str(refused)) from refused
+    return found
 
 
 @task(multiple_outputs=False, trigger_rule=TriggerRule.ALL_DONE)
 def publish(name: str) -> dict[str, int]:
     """Tell who waits for clean rows that there are some; skipped where there are none."""
-    results = get_current_context()["ti"].xcom_pull(task_ids="table.validate") or []
+    # A list of one task: of a task by its name alone, one result would come bare.
+    results = get_current_context()["ti"].xcom_pull(task_ids=["table.validate"])
     admitted = {result["table"]: result["admitted"] + result["readmitted"] for result in results if result}
     rows = {table: count for table, count in admitted.items() if count}
     if not rows:
@@ -68,7 +79,7 @@ def build(name: str, deployed: Project) -> DAG:
 
     @task_group(group_id="table")
     def one_table(table: str) -> None:
-        validate(name, table, ingest(name, table))
+        ingest(name, table) >> validate(name, table)
 
     with DAG(
         **policy(deployed, "ingest", timedelta(minutes=30)),
@@ -80,7 +91,9 @@ def build(name: str, deployed: Project) -> DAG:
     ) as dag:
         tables = one_table.expand(table=list(deployed.params.tables))
         tables >> publish.override(outlets=[assets.clean(name)])(name)
-        tables >> EmptyOperator(task_id="all_tables_checked")
+        checked = EmptyOperator(task_id="all_tables_checked")
+        tables >> checked
+        dag.get_task("table.ingest") >> checked  # `validate` runs after a failed `ingest` too, and may succeed
     return dag
 
 

@@ -8,20 +8,29 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 DAGS = Path(__file__).parents[2] / "dags"
 
 
 def main(dag_id: str, conf: str) -> None:
-    """Run the DAG; its last line of output is a JSON object: task (with map index) to state."""
+    """Run the DAG without retries; its last line of output is a JSON object: each task's (with map index) state, XComs."""
     from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
 
     sys.path.insert(0, str(DAGS))  # as a DAG processor does
     dag = DagBag(DAGS).dags[dag_id]
     dag.deadline = None  # dag.test() of Airflow 3.3.2 cannot read the deadline back; the scheduler can
+    for task in dag.tasks:
+        task.retries = 0
     run = dag.test(run_conf=json.loads(conf))
     states = {f"{ti.task_id}[{ti.map_index}]": str(ti.state) for ti in run.get_task_instances()}
-    print("\n" + json.dumps({"state": str(run.state), "tasks": states}))
+    said: dict[str, dict[str, Any]] = {}
+    with create_session() as session:
+        for row in session.scalars(XComModel.get_many(run_id=run.run_id, dag_ids=dag_id)):
+            said.setdefault(f"{row.task_id}[{row.map_index}]", {})[row.key] = XComModel.deserialize_value(row)
+    print("\n" + json.dumps({"state": str(run.state), "tasks": states, "xcoms": said}))
 
 
 if __name__ == "__main__":
