@@ -82,11 +82,6 @@ class Home:
         return self.root / "logs"
 
 
-def dag_id(name: str, stage: str) -> str:
-    """`rides_ingest`."""
-    return f"{name}_{stage}"
-
-
 def asset_uri(name: str, what: str) -> str:
     """`evergreen://rides/clean`; what is one of clean, predictions, request, champion."""
     return f"evergreen://{name}/{what}"

@@ -98,12 +98,12 @@ def test_nothing_is_changed_or_deleted(home: Home, ledger: Ledger, table: str, c
         connection.close()
 
 
-def test_decisions_are_newest_first_and_of_one_kind(ledger: Ledger) -> None:
-    for number, kind in enumerate(["gate", "rollback", "gate"]):
-        ledger.record_decision(a_decision(f"d{number}", kind=kind))
+def test_decisions_are_newest_first_and_of_one_use_case(ledger: Ledger) -> None:
+    for number in range(3):
+        ledger.record_decision(a_decision(f"d{number}"))
     ledger.record_decision(a_decision("other", name="other"))
     assert [d.id for d in ledger.decisions("small")] == ["d2", "d1", "d0"]
-    assert [d.id for d in ledger.decisions("small", kind="gate", limit=1)] == ["d2"]
+    assert [d.id for d in ledger.decisions("small", limit=1)] == ["d2"]
 
 
 def test_the_champion_is_that_of_the_moment(ledger: Ledger) -> None:

@@ -13,9 +13,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from evergreen.errors import RegistryError
+from evergreen.paths import file_sha256
 from evergreen.project import Project
 from evergreen.registry.bundle import FILES, load_bundle, store_bundle
-from evergreen.training.artifacts import save_model
+from evergreen.training.artifacts import dump_model
 from evergreen.training.record import TrainingRecord
 from tests.synthetic import feature_frame
 
@@ -29,7 +30,9 @@ def project(make_project: Callable[..., Project]) -> Project:
     project.build.mkdir()
     rows = feature_frame(rows=100).dropna()
     model = LogisticRegression().fit(rows[["hour"]], rows["_label"])
-    hashes = {f"{kind}_sha256": save_model(model, project.build / f"{kind}.pkl") for kind in ("model", "twin")}
+    for kind in ("model", "twin"):
+        (project.build / f"{kind}.pkl").write_bytes(dump_model(model))
+    hashes = {f"{kind}_sha256": file_sha256(project.build / f"{kind}.pkl") for kind in ("model", "twin")}
     rows.to_parquet(project.build / "reference.parquet")
     rows.to_parquet(project.build / "sample.parquet")
     record = {
@@ -105,7 +108,7 @@ def test_another_list_than_the_recorded_one_is_refused(project: Project) -> None
 
 
 def test_models_that_are_not_the_recorded_ones_are_not_stored(project: Project) -> None:
-    save_model(LogisticRegression(C=2), project.build / "model.pkl")
+    (project.build / "model.pkl").write_bytes(dump_model(LogisticRegression(C=2)))
     with pytest.raises(RegistryError, match="run the stage `train` again"):
         store_bundle(project, BUILD)
     Path(project.build / "twin.pkl").unlink()

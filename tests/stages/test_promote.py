@@ -99,7 +99,7 @@ def test_without_mlflow_the_ledger_alone_says_who_the_champion_is(candidates: Ca
     assert len(candidates.ledger.promotions(NAME)) == 1
 
 
-@pytest.mark.parametrize("verdict", ["reject", "inconclusive", "skipped"])
+@pytest.mark.parametrize("verdict", ["reject", "inconclusive"])
 def test_only_a_verdict_to_promote_promotes(candidates: Candidates, verdict: str) -> None:
     decision = Decision(
         id="d", name=NAME, kind="gate", build="b", as_of=FIRST, verdict=verdict, reason="because", actor="test"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from evergreen.errors import EvergreenError, RegistryError
 from evergreen.params.training import Preprocess
 from evergreen.paths import file_sha256
-from evergreen.training.artifacts import load_model, predict, save_model
+from evergreen.training.artifacts import dump_model, load_model, predict
 from evergreen.training.pipeline import Recipe, fit
 
 ROWS = pd.DataFrame({"size": np.arange(100.0)})
@@ -21,10 +22,14 @@ def model():
     return fit(recipe, ROWS, (ROWS["size"] > 50).to_numpy(dtype="float64"))
 
 
+def save(saved: Any, path: Path) -> str:
+    path.write_bytes(dump_model(saved))
+    return file_sha256(path)
+
+
 def test_a_saved_model_is_loaded_as_it_was(tmp_path: Path) -> None:
     saved = model()
-    sha256 = save_model(saved, tmp_path / "model.pkl")
-    assert sha256 == file_sha256(tmp_path / "model.pkl")
+    sha256 = save(saved, tmp_path / "model.pkl")
     np.testing.assert_array_equal(predict(load_model(tmp_path / "model.pkl", sha256), ROWS), predict(saved, ROWS))
 
 
@@ -39,7 +44,7 @@ class Planted:
 
 
 def test_a_file_that_we_did_not_write_is_never_loaded(tmp_path: Path) -> None:
-    sha256 = save_model(model(), tmp_path / "model.pkl")
+    sha256 = save(model(), tmp_path / "model.pkl")
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(Planted(tmp_path / "trace")))
     with pytest.raises(RegistryError, match=f"is not the model that was recorded .*recorded {sha256[:12]}"):
         load_model(tmp_path / "model.pkl", sha256)

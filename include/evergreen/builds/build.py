@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from evergreen.builds.dvc import add_snapshot_held
+from evergreen.builds.dvc import add_snapshot
 from evergreen.builds.dvc import run_stage as run_dvc_stage
 from evergreen.builds.records import Clone
 from evergreen.builds.worktree import ensure_build, held, open_build
@@ -26,7 +26,7 @@ def take_snapshot(project: Project, as_of: datetime, base_commit: str | None = N
     build = open_build(project, as_of, base_commit)
     with held(Clone.of(project), build.id) as here:
         result = snapshot(here.project, here.record.as_of)
-        add_snapshot_held(here)
+        add_snapshot(here)
     return Taken(build.id, result.id)
 
 

@@ -11,14 +11,11 @@ from evergreen.errors import BuildError
 TARGETS = ("dvc.yaml", "data.dvc")
 
 
-def add_snapshot(build: Build) -> None:
-    """Put the worktree's data/ under DVC and keep the snapshot in the build's record, so that it can be restored."""
-    with held(build.clone, build.id) as here:
-        add_snapshot_held(here)
+def add_snapshot(here: Build) -> None:
+    """Put the worktree's data/ under DVC and keep the snapshot in the build's record, so that it can be restored.
 
-
-def add_snapshot_held(here: Build) -> None:
-    """`add_snapshot` for a caller that holds the build's lock."""
+    The caller holds the build's lock.
+    """
     for name in ("snapshot.json", "data"):
         if not (here.project.root / name).exists():
             raise BuildError(f"{here.project.root / name} is missing: take the snapshot of this build first")

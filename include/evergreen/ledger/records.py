@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-Kind = Literal["gate", "rollback", "retrain"]
-Verdict = Literal["promote", "reject", "inconclusive", "skipped"]
+Kind = Literal["gate"]
+Verdict = Literal["promote", "reject", "inconclusive"]
 Moment = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
 
 

@@ -35,7 +35,7 @@ class ReplayedDecision(BaseModel):
 def replay(project: Project) -> list[ReplayedDecision]:
     """The use case's gate decisions, oldest first; nothing is written, and MLflow, lake and models are not needed."""
     ledger = Ledger.open(project.home)
-    return [_replay(project.home, decision) for decision in reversed(ledger.decisions(project.name, kind="gate"))]
+    return [_replay(project.home, decision) for decision in reversed(ledger.decisions(project.name))]
 
 
 def _replay(home: Home, decision: Decision) -> ReplayedDecision:

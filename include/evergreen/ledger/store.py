@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from evergreen.errors import EvergreenError
 from evergreen.ledger.engine import ledger_engine, reading, writing
-from evergreen.ledger.records import Decision, Kind, Promotion, Request, Window
+from evergreen.ledger.records import Decision, Promotion, Request, Window
 from evergreen.ledger.rows import R, from_row, iso, to_row
 from evergreen.ledger.tables import answers, decisions, promotions, requests, windows
 from evergreen.paths import Home
@@ -44,10 +44,10 @@ class Ledger:
             raise EvergreenError(f"there is no decision `{id_}` in the ledger; `evergreen decisions` lists them")
         return found[0]
 
-    def decisions(self, name: str, kind: Kind | None = None, limit: int | None = None) -> list[Decision]:
+    def decisions(self, name: str, limit: int | None = None) -> list[Decision]:
         """The use case's decisions in order of recording, newest first."""
         query = select(decisions).where(decisions.c.name == name).order_by(decisions.c.seq.desc()).limit(limit)
-        return self._read(Decision, query.where(decisions.c.kind == kind) if kind else query)
+        return self._read(Decision, query)
 
     # Promotions
 

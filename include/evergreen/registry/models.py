@@ -56,24 +56,12 @@ def version_of_build(name: str, build: str) -> int | None:
         return None if version is None else int(version.version)
 
 
-def tags(name: str, version: int) -> dict[str, str]:
-    """The tags of a version. Raises RegistryError where there is no such version."""
-    with connected() as client:
-        return dict(client.get_model_version(name, str(version)).tags)
-
-
 def aliases(name: str) -> dict[str, int]:
     """Alias to version; empty for a model without a version yet. Raises RegistryError without a server."""
     with connected() as client:
         found = client.search_registered_models(f"name = '{name}'")
         # The search leaves the aliases out of what it finds on some stores; asking for the one model does not.
         return {key: int(value) for key, value in client.get_registered_model(name).aliases.items()} if found else {}
-
-
-def set_alias(name: str, alias: str, version: int) -> None:
-    """Point an alias at a version. Raises RegistryError where there is no such version, or no server."""
-    with connected() as client:
-        client.set_registered_model_alias(name, alias, str(version))
 
 
 def apply_aliases(name: str, champion: int, previous: int | None) -> None:

@@ -87,7 +87,7 @@ def _stored(ledger: Ledger, name: str, build: str, champion: Promotion | None) -
     if champion is not None and champion.build == build:
         return ledger.decision(champion.decision)
     id_ = decision_id(name, build, champion.build if champion else None)
-    return next((decision for decision in ledger.decisions(name, kind="gate") if decision.id == id_), None)
+    return next((decision for decision in ledger.decisions(name) if decision.id == id_), None)
 
 
 def _judge(project: Project, build: str, as_of: datetime, actor: str, champion: Promotion | None) -> Decision:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import RegistryError
-from evergreen.files import write_atomic
 from evergreen.training.frame import inputs
 
 if TYPE_CHECKING:
@@ -20,13 +19,6 @@ PROTOCOL = 5
 def dump_model(model: Any) -> bytes:
     """The model's pickle; equal for equal fits in the same environment."""
     return pickle.dumps(model, protocol=PROTOCOL)
-
-
-def save_model(model: Any, path: Path) -> str:
-    """Write the model's pickle; return its hex SHA-256."""
-    content = dump_model(model)
-    write_atomic(path, content)
-    return hashlib.sha256(content).hexdigest()
 
 
 def load_model(path: Path, sha256: str) -> Any:
