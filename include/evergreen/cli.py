@@ -56,12 +56,8 @@ def ingest(tables: Tables = None, as_of: AsOf = None) -> None:
 @app.command()
 def validate(
     tables: Tables = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Also files whose contract was changed since, or whose clean file is lost.")
-    ] = False,
-    discard: Annotated[
-        str | None, typer.Option(help="A refused file of TABLE, by name: it counts for nothing from now on.")
-    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also where contract or clean file changed since.")] = False,
+    discard: Annotated[str | None, typer.Option(help="A refused file of TABLE: it counts for nothing now.")] = None,
     because: Annotated[str | None, typer.Option(help="Why it is discarded; default: what it was refused for.")] = None,
     discarded: Annotated[bool, typer.Option("--discarded", help="Validate discarded files again.")] = False,
 ) -> None:
@@ -71,10 +67,8 @@ def validate(
     project = Project.load()
     if discard and len(tables or []) != 1:
         raise EvergreenError("--discard needs the one table that the file is of: evergreen validate TABLE --discard ..")
-    _each(
-        _tables(project, tables),
-        lambda table: stage(project, table, again, discard=discard, by=_actor(), because=because, discarded=discarded),
-    )
+    told: dict[str, Any] = {"discard": discard, "by": _actor(), "because": because, "discarded": discarded}
+    _each(_tables(project, tables), lambda table: stage(project, table, again, **told))
 
 
 @app.command()
@@ -138,9 +132,7 @@ def promote(decision: Annotated[str, typer.Argument(help="Id of a decision.")]) 
 @app.command()
 def score(
     as_of: AsOf = None,
-    window: Annotated[
-        str | None, typer.Option(help="How far back to look for unscored rows, such as `30 days`.")
-    ] = None,
+    window: Annotated[str | None, typer.Option(help="How far back to look for unscored rows: `30 days`.")] = None,
 ) -> None:
     """Predict what is due, with the champion of each row's moment."""
     from evergreen.params.base import parse_duration

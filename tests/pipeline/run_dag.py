@@ -14,7 +14,7 @@ DAGS = Path(__file__).parents[2] / "dags"
 
 
 def main(dag_id: str, conf: str) -> None:
-    """Run the DAG without retries; its last line of output is a JSON object: each task's (with map index) state, XComs."""
+    """Run the DAG without retries; its last line of output is a JSON object: state, and tasks' states and XComs."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
