@@ -32,11 +32,13 @@ class Loop:
 
     root: Path
     env: Mapping[str, str]
+    name: str = "small"
+    folder: str = "."
 
     @property
     def project(self) -> Project:
-        """The clone's project."""
-        return Project.load(self.root)
+        """The clone's project that the loop runs, at `folder`."""
+        return Project.load(self.root / self.folder)
 
     def run(self, *command: str, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; its output is in the error where it fails."""
@@ -53,7 +55,9 @@ class Loop:
 
     def dag(self, stage: str, **conf: Any) -> dict[str, Any]:
         """Run a DAG of the clone by `dag.test()`; returns the run's state and its tasks'."""
-        done = self.run(sys.executable, "-m", "tests.pipeline.run_dag", f"small_{stage}", json.dumps(conf), cwd=ROOT)
+        done = self.run(
+            sys.executable, "-m", "tests.pipeline.run_dag", f"{self.name}_{stage}", json.dumps(conf), cwd=ROOT
+        )
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return found
 
@@ -80,18 +84,21 @@ def loop(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Loop:
     root = base / "clone"
     clone_repository(root)
     write_drops(root / "drops", days=70, until=63)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = os.environ | IDENTITY | {
-        "PATH": path,
+    made = Loop(root, environment(base, [root], mlflow_uri))
+    made.run(sys.executable, "-m", "airflow", "db", "migrate")
+    return made
+
+
+def environment(base: Path, projects: list[Path], mlflow_uri: str) -> dict[str, str]:
+    """The variables of a clone at `base/clone` whose Airflow, in `base/airflow`, runs these projects."""
+    return os.environ | IDENTITY | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
-        "EVERGREEN_PROJECTS": str(root),
-        "EVERGREEN_HOME": str(root / ".evergreen"),
+        "EVERGREEN_PROJECTS": os.pathsep.join(map(str, projects)),
+        "EVERGREEN_HOME": str(base / "clone" / ".evergreen"),
         "MLFLOW_TRACKING_URI": mlflow_uri,
         "AIRFLOW_HOME": str(base / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
     }  # fmt: skip
-    made = Loop(root, env)
-    made.run(sys.executable, "-m", "airflow", "db", "migrate")
-    return made

@@ -25,6 +25,16 @@ def test_it_is_the_same_until_a_row_becomes_known(make_project: Make) -> None:
     assert SnapshotResult.model_validate_json(first.model_dump_json()) == first
 
 
+def test_the_cutoff_goes_on_with_labels_that_are_settled_after_their_row(make_project: Make) -> None:
+    own = "label: {value: size > 10, known_at: due + interval 1 day}"
+    project = make_project(SMALL.replace("label: {table: outcomes, value: late > 10}", own))
+    deliver(project, "jobs", [[job(1, day(5))]], at(3))
+    first = snapshot(project, at(5.9))
+    later = snapshot(project, at(6.5))
+    assert (first.cutoff, later.cutoff) == (at(3), at(6))
+    assert later.id == first.id
+
+
 def test_without_rows_to_predict_there_is_none(make_project: Make) -> None:
     project = make_project()
     deliver(project, "outcomes", [[outcome(1, day(1))]], at(3))

@@ -51,7 +51,7 @@ class SnapshotInfo(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str  # SHA-256 over the sorted paths and hashes
-    cutoff: datetime  # the last `_known_at` in it
+    cutoff: datetime  # when the last of it became known, a row or a label that its row's table had before
     tables: dict[str, SnapshotTable]
 
 
@@ -65,9 +65,13 @@ def read_snapshot(project: Project) -> SnapshotInfo:
         raise LakeError(f"{project.snapshot} is no snapshot ({error.error_count()} errors): {AGAIN}") from None
 
 
-def write_snapshot(con: Backend, tables: Mapping[str, ir.Table], project: Project) -> SnapshotInfo:
+def write_snapshot(
+    con: Backend, tables: Mapping[str, ir.Table], project: Project, settled: datetime | None = None
+) -> SnapshotInfo:
     """Write the tables of `known_rows` to the project's data folder and snapshot.json.
 
+    `settled` is when the newest label was, for labels that are known later than their row: with no new row, the
+    cut-off still moves on with them.
     The folder is made beside the old one and put in its place; files that did not change stay the same files. A kill
     leaves the old snapshot, or the new data without its description, which `load_snapshot` refuses: run it again.
     """
@@ -77,7 +81,7 @@ def write_snapshot(con: Backend, tables: Mapping[str, ir.Table], project: Projec
     fresh.mkdir()
     specs = project.params.tables
     done = {name: _write_table(con, tables[name], specs[name], fresh / name) for name in sorted(tables)}
-    info = SnapshotInfo(id=_identity(done), cutoff=_cutoff(tables), tables=done)
+    info = SnapshotInfo(id=_identity(done), cutoff=_cutoff(tables, settled), tables=done)
     _keep_unchanged(fresh, project.data, done)
     if project.data.exists():
         os.rename(project.data, old)
@@ -144,9 +148,10 @@ def _identity(tables: Mapping[str, SnapshotTable]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _cutoff(tables: Mapping[str, ir.Table]) -> datetime:
+def _cutoff(tables: Mapping[str, ir.Table], settled: datetime | None) -> datetime:
     newest: list[datetime | None] = [table["_known_at"].max().to_pyarrow().as_py() for table in tables.values()]
-    return max(moment for moment in newest if moment is not None).replace(tzinfo=UTC)
+    last = max(moment for moment in newest if moment is not None).replace(tzinfo=UTC)
+    return last if settled is None else max(last, settled)
 
 
 def _keep_unchanged(fresh: Path, current: Path, tables: Mapping[str, SnapshotTable]) -> None:

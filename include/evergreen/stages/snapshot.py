@@ -29,6 +29,7 @@ def snapshot(project: Project, as_of: datetime) -> SnapshotResult:
     where no row to predict is known.
     """
     from evergreen.features.engine import connect
+    from evergreen.features.labels import newest_label
     from evergreen.lake.known import known_rows
     from evergreen.lake.snapshots import write_snapshot
     from evergreen.locks import lock
@@ -41,8 +42,10 @@ def snapshot(project: Project, as_of: datetime) -> SnapshotResult:
         raise LakeError(
             f"no row of `{rows}` was known at {format_time(as_of)}: ingest and validate it, or choose a later as_of"
         )
+    own_time = project.params.prediction.label.known_at is not None  # else a label is known when its row is
+    settled = newest_label(tables, project.params, as_of) if own_time else None
     with lock(project.home, f"snapshot{str(project.root).replace('/', '~')}"):
-        info = write_snapshot(con, tables, project)
+        info = write_snapshot(con, tables, project, settled)
     return SnapshotResult(
         id=info.id,
         cutoff=info.cutoff,
