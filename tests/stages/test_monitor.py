@@ -22,6 +22,7 @@ from evergreen.monitoring.records import Record
 from evergreen.project import Project
 from evergreen.stages.monitor import monitor
 from evergreen.stages.score import score
+from evergreen.stages.validate import FilesRefused
 from tests.data import day
 from tests.stages.served import SHIFT, TRAINED, World, open_scored_world, open_world, predictions, rows_between
 
@@ -278,6 +279,58 @@ def test_a_late_correction_changes_no_record_and_is_judged_in_no_second_window(w
     after = monitor(world.project, BAD).record
     assert after is not None
     assert after["rows"] == len(by_hand(world.project, BAD))
+
+
+def test_labels_that_arrive_after_their_window_was_judged_are_counted_and_shown(world: World) -> None:
+    assert monitor(world.project, QUIET).record["arrived_late"] == 0  # type: ignore[index]
+    rows = rows_between(day(0), BAD)
+    missing = rows[rows["late"].isna()]
+    judged = missing["_known"].between((QUIET - WEEK).replace(tzinfo=None), QUIET.replace(tzinfo=None))
+    late = missing[judged]
+    assert len(late) == 14
+    world.bring("outcomes", late[["id", "due", "team"]].assign(late=60.0), QUIET + timedelta(days=2))
+    resent = by_hand(world.project, QUIET)[["id", "due", "team", "late"]].assign(team="blue")
+    world.bring("outcomes", resent, QUIET + timedelta(days=3))  # neither a correction of the label nor a new one
+    found = monitor(world.project, BAD)
+
+    assert found.record is not None
+    assert found.record["arrived_late"] == 14
+    assert found.record["rows"] == len(by_hand(world.project, BAD)), "no other window is about them"
+    assert "; 14 labels came after their window was judged" in found.text
+    page = (world.project.home.reports("small") / str(found.summary)).read_text()
+    assert "14 labels of earlier windows arrived late" in page
+    assert monitor(world.project, BAD).record == found.record
+
+
+def test_a_file_that_broke_its_contract_does_not_stop_the_monitor(world: World) -> None:
+    rows = rows_between(day(0), BAD)
+    with pytest.raises(FilesRefused):
+        world.bring("jobs", rows.head(3)[["id", "due", "team", "size"]].assign(id=pd.array([1, None, 3], "Int64")), BAD)
+    found = monitor(world.project, QUIET)
+
+    assert found.state == "quiet"
+    assert [line.split(":")[0] for line in found.refused] == ["jobs"]
+    assert "broke its contract" in found.refused[0]
+    assert found.text.endswith(f". Measured without 1 refused files: {found.refused[0]}")
+    assert monitor(world.project, WORSE).state == "alarm"
+
+
+def test_the_hour_is_the_champions_when_the_time_zone_changes(world: World) -> None:
+    """Windows are today's days, features those that the model learned."""
+    said = predictions(world.project)
+    shutil.rmtree(world.project.lake / "predictions")
+    project = world.configure(("time_zone: America/New_York", "time_zone: Europe/Berlin"))
+    score(project, QUIET, timedelta(days=14))
+    again = predictions(project)
+    both = said.merge(again, on="_key", suffixes=("", "_again"))
+    found = monitor(project, QUIET)
+
+    assert len(both) == len(again) > 500
+    assert (both["hour"] == both["hour_again"]).all()
+    assert (both["p"] == both["p_again"]).all()
+    assert found.record is not None
+    assert found.record["end"] == "2024-02-18T23:00:00Z"
+    assert found.record["complete_days"] == 7
 
 
 def test_a_lost_drift_report_is_drawn_again(world: World) -> None:

@@ -72,7 +72,7 @@ class Reference(Frozen):
 
 
 class Record(Performance):
-    """A champion's window: labels that became known in (start, end], met by its own predictions."""
+    """A champion's window: labels that were first known in (start, end], met by its own predictions."""
 
     build: str
     version: int | None
@@ -86,6 +86,8 @@ class Record(Performance):
     min_days: int = 0
     unpredicted: int  # labels of the window that no champion predicted
     unlabelled: int  # predictions made between the judged ones that have no label by `end`
+    labels: dict[date, int] | None = None  # of the window by local day, predicted or not; None: an older version's
+    arrived_late: int = 0  # labels of earlier windows that came after those were recorded, and are judged in none
     predecessors: dict[str, Performance] = {}  # rows of the window that earlier champions served, by build
     drift: Drift | None = None
     reference: Reference

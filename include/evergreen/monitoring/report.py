@@ -79,6 +79,11 @@ def _said(record: Record) -> str:
 def _context(record: Record, drift: bool) -> str:
     lines = [f"{record.unpredicted:,} labels of the window have no prediction."]
     lines += [f"{record.unlabelled:,} predictions made meanwhile have no label."]
+    if record.arrived_late:
+        lines += [
+            f"{record.arrived_late:,} labels of earlier windows arrived late, after their window was recorded: they "
+            "are judged in none."
+        ]
     lines += [
         f"{other.rows:,} rows were served by {escape(build)}: "
         f"bias {_number(other.bias)}, log-loss {_number(other.log_loss)}."

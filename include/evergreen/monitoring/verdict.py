@@ -18,6 +18,11 @@ def state(record: Record) -> State:
 
 def verdict(record: Record) -> str:
     """The state with its numbers, for people."""
+    late = f"; {record.arrived_late} labels came after their window was judged" if record.arrived_late else ""
+    return _said(record) + late
+
+
+def _said(record: Record) -> str:
     found = state(record)
     if found == "immature":
         return (

@@ -6,11 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from evergreen.clock import back, floor_day, midnight
+from evergreen.clock import naive
 from evergreen.lake.predictions import read_predictions
-from evergreen.monitoring.labelled import labelled_rows
+from evergreen.monitoring.labelled import moments
+from evergreen.monitoring.late import labels_by_day
 from evergreen.monitoring.performance import performance
 from evergreen.monitoring.records import Performance
+from evergreen.monitoring.span import whole_days
 from evergreen.project import Project
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+KNOWN = "_label_first_known_at"  # a correction or a re-send does not move it
 _TICK = timedelta(microseconds=1)  # the resolution of moments in tables
 
 
@@ -34,38 +37,27 @@ class Measured(NamedTuple):
     unlabelled: int
     predecessors: dict[str, Performance]
     inputs: pa.Table  # a column a feature
-
-
-def window_at(as_of: datetime, length: timedelta, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Start and end of the window of every run on the local day of `as_of`: it ends where that day begins."""
-    end = floor_day(as_of, zone)
-    start = back(end, length, zone)
-    # On a day that has no midnight the same hour a week before is none either.
-    return (start if length % timedelta(days=1) else floor_day(start, zone)), end
-
-
-def whole_days(start: datetime, end: datetime, zone: ZoneInfo) -> list[date]:
-    """The local days that lie in the span from midnight to midnight."""
-    first = start.astimezone(zone).date()
-    days = [first + timedelta(days=n) for n in range((end - start) // timedelta(days=1) + 3)]
-    return [day for day in days if midnight(day, zone) >= start and midnight(day + timedelta(days=1), zone) <= end]
+    labels: dict[date, int]  # of the window, predicted or not, by the local day on which they were known
+    before: dict[date, int]  # the same of all labels before the window
 
 
 def measure(served: Project, build: str, start: datetime, end: datetime, zone: ZoneInfo) -> Measured:
-    """Join the labels that became known in (start, end] with the predictions of `build` and of those before it.
+    """Join the labels that were first known in (start, end] with the predictions of `build` and of those before it.
 
-    `served` has the champion's label (see `as_served`), `zone` the days. A label is the one known at `end`;
-    one that was known at `start` and corrected since was judged in its own window, and is left out.
+    `served` has the champion's label (see `as_served`), `zone` the days. A label's value is the one known at `end`; one
+    that is corrected later stays in the window in which it was first known.
     """
-    rows = labelled_rows(served, start, end)
-    due = _frame(rows.filter(rows["_due"]).order_by("_time", "_key"))  # one order, so that sums give the same bits
+    rows = moments(served, end)
+    old = rows[KNOWN] <= naive(start)
+    due = _frame(rows.filter(~old).order_by("_time", "_key"))  # one order, so that sums give the same bits
+    before = labels_by_day(_frame(rows.filter(old).select(KNOWN))[KNOWN], zone)
     if due.empty:
-        return Measured(performance(*_sides(due.assign(p=0.0))), None, None, 0, 0, 0, {}, _no_inputs())
+        return Measured(performance(*_sides(due.assign(p=0.0))), None, None, 0, 0, 0, {}, _no_inputs(), {}, before)
     said = _predictions(served, build, _utc(due["_time"].min()), min(_utc(due["_time"].max()), end))
     judged = due.merge(said, on="_key", how="left", validate="1:1")
     own = judged[judged["build"] == build]
     others = judged[judged["build"].notna() & (judged["build"] != build)]
-    days = _days(own["_label_known_at"], zone)
+    days = _days(own[KNOWN], zone)
     return Measured(
         performance=performance(*_sides(own)),
         first_day=days[0] if days else None,
@@ -75,6 +67,8 @@ def measure(served: Project, build: str, start: datetime, end: datetime, zone: Z
         unlabelled=_unlabelled(said[said["build"] == build], rows, own),
         predecessors={str(name): performance(*_sides(group)) for name, group in others.groupby("build")},
         inputs=_inputs(served, build, own),
+        labels=labels_by_day(due[KNOWN], zone),
+        before=before,
     )
 
 

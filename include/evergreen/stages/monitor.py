@@ -18,14 +18,17 @@ from evergreen.faults import point
 from evergreen.ledger import Ledger, Promotion, Window
 from evergreen.locks import lock
 from evergreen.monitoring.drift import drift_report
+from evergreen.monitoring.labelled import left_out
+from evergreen.monitoring.late import arrived_late
 from evergreen.monitoring.records import Drift, Record
 from evergreen.monitoring.reference import read_reference
 from evergreen.monitoring.report import write_summary
 from evergreen.monitoring.requests import ask_retrain
 from evergreen.monitoring.rules import judge
 from evergreen.monitoring.served import as_served
+from evergreen.monitoring.span import whole_days, window_at
 from evergreen.monitoring.verdict import State, state, verdict
-from evergreen.monitoring.window import Measured, measure, whole_days, window_at
+from evergreen.monitoring.window import Measured, measure
 from evergreen.project import Project
 from evergreen.registry.bundle import Bundle, load_bundle
 
@@ -50,6 +53,7 @@ class MonitorResult(BaseModel):
     open_requests: list[str]
     summary: str | None  # relative to the use case's reports folder, as is the next
     drift_report: str | None
+    refused: list[str] = []  # files of labels and rows that this is measured without, and why
 
 
 def monitor(project: Project, as_of: datetime) -> MonitorResult:
@@ -69,6 +73,7 @@ def monitor(project: Project, as_of: datetime) -> MonitorResult:
         start, end = window_at(as_of, project.params.monitoring.window, project.params.zone)
         folder = project.home.reports(project.name) / f"{end:%Y%m%dT%H%M%S}-{champion.build}"
         summary = f"{folder.name}/monitor.html"
+        refused = left_out(as_served(project, bundle.params))
         record = _record(project, ledger, champion, bundle, (start, end), folder)
         point("monitor.recorded")
         drift = (folder / "drift.html").exists()
@@ -88,7 +93,7 @@ def monitor(project: Project, as_of: datetime) -> MonitorResult:
     return MonitorResult(
         as_of=format_time(as_of),
         state=state(record),
-        text=verdict(record) + (f". {_asked(request, new)}" if record.alarms else ""),
+        text=". ".join([verdict(record), *_beside(refused), *([_asked(request, new)] if record.alarms else [])]),
         build=champion.build,
         version=champion.version,
         record=record.model_dump(mode="json"),
@@ -99,6 +104,7 @@ def monitor(project: Project, as_of: datetime) -> MonitorResult:
         open_requests=[open_.id for open_ in ledger.open_requests(project.name)],
         summary=summary,
         drift_report=f"{folder.name}/drift.html" if drift else None,
+        refused=refused,
     )
 
 
@@ -126,9 +132,9 @@ def _new_record(
     )
     drift = _drift(project, bundle, measured, folder)
     point("monitor.drift")
-    min_days = params.min_days
-    if min_days is None:
-        min_days = len(whole_days(start, end, project.params.zone))
+    held = len(whole_days(start, end, project.params.zone))
+    min_days = held if params.min_days is None else min(params.min_days, held)
+    earlier = _earlier(ledger, champion, end)
     record = Record(
         **measured.performance.model_dump(),
         build=champion.build,
@@ -143,13 +149,15 @@ def _new_record(
         min_days=min_days,
         unpredicted=measured.unpredicted,
         unlabelled=measured.unlabelled,
+        labels=measured.labels,
+        arrived_late=arrived_late(measured.before, earlier, start, project.params.zone),
         predecessors=measured.predecessors,
         drift=drift,
         reference=reference,
     )
     if not record.mature:
         return record
-    rules = judge(params.rules, [*_earlier(ledger, champion, end), record], reference)
+    rules = judge(params.rules, [*earlier, record], reference)
     return record.model_copy(update={"rules": rules})
 
 
@@ -177,6 +185,10 @@ def _earlier(ledger: Ledger, champion: Promotion, end: datetime) -> list[Record]
         for window in ledger.windows(champion.name, champion.build)
         if champion.as_of < window.end < end
     ]
+
+
+def _beside(refused: list[str]) -> list[str]:
+    return [f"Measured without {len(refused)} refused files: {'; '.join(refused)}"] if refused else []
 
 
 def _asked(request: str | None, new: bool) -> str:
