@@ -17,7 +17,7 @@ endif
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: setup ## start everything and replay April to June 2013 (make demo PORT=9000 for other ports)
+demo: setup ## start everything and replay January to June 2013 (make demo PORT=9000 for other ports)
 	$(BIN)/evergreen demo
 
 up: setup ## start Airflow and MLflow, and print where they are

@@ -159,11 +159,15 @@ def monitor(as_of: AsOf = None) -> None:
 def check() -> None:
     """Check params.yaml: keys, values, table names, and every SQL expression against the declared columns."""
     from evergreen.features.check import check_expressions
+    from evergreen.params.tracked import require_tracked
     from evergreen.sources.catalog import check_sources
+    from evergreen.training.pipeline import Recipe
 
     project = Project.load()
     check_sources(project.params)
     check_expressions(project.params)
+    Recipe.candidate(project.params)  # names an option that the estimator does not have
+    require_tracked(project.root, project.params)
     typer.echo(f"{project.root / 'params.yaml'} is valid: {len(project.params.features.names())} features")
 
 
@@ -173,8 +177,9 @@ def docs(
 ) -> None:
     """Write docs/params.md from the models of params.yaml."""
     from evergreen.params.docs import render_params_page
+    from evergreen.sources.catalog import SOURCES
 
-    page, path = render_params_page(), Path("docs/params.md")
+    page, path = render_params_page(SOURCES), Path("docs/params.md")
     if not check_only:
         path.write_text(page)
     elif not path.exists() or path.read_text() != page:

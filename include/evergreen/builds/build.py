@@ -9,6 +9,7 @@ from evergreen.builds.dvc import add_snapshot
 from evergreen.builds.dvc import run_stage as run_dvc_stage
 from evergreen.builds.records import Clone
 from evergreen.builds.worktree import ensure_build, held, open_build
+from evergreen.params.tracked import require_tracked
 from evergreen.project import Project
 
 
@@ -24,6 +25,7 @@ def take_snapshot(project: Project, as_of: datetime, base_commit: str | None = N
     from evergreen.stages.snapshot import snapshot
 
     build = open_build(project, as_of, base_commit)
+    require_tracked(build.project.root, build.project.params)
     with held(Clone.of(project), build.id) as here:
         result = snapshot(here.project, here.record.as_of)
         add_snapshot(here)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -26,9 +26,11 @@ double quotes.
 """
 
 
-def render_params_page() -> str:
-    """The whole page as Markdown, each section after the one that mentions it."""
-    return HEAD + "".join(_section(title, model) for title, model in _sections("params.yaml", Params, set()))
+def render_params_page(sources: Mapping[str, type[BaseModel]]) -> str:
+    """The whole page as Markdown, each section after the one that mentions it; the kinds of `source` come last."""
+    sections = list(_sections("params.yaml", Params, set()))
+    sections += [(f"tables.<name>.source (kind: {kind})", model) for kind, model in sources.items()]
+    return HEAD + "".join(_section(title, model) for title, model in sections)
 
 
 def _sections(title: str, model: type[BaseModel], seen: set[type]) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -75,7 +77,9 @@ def _default(field: FieldInfo) -> str:
         value = format_duration(value)
     if isinstance(value, BaseModel) or (isinstance(value, dict) and value):
         return "see below"
-    return {None: "null", (): "none"}.get(value, f"`{value}`") if not isinstance(value, dict) else "none"
+    if isinstance(value, tuple | dict):
+        return ", ".join(f"`{one}`" if one else "the empty text" for one in value) or "none"
+    return "null" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _type(annotation: Any) -> str:

@@ -70,7 +70,7 @@ class Monitoring(Section):
     )
     rules: dict[str, Rule] = Field(
         default_factory=_default_rules,
-        description="Rules by name; any that alarms raises a retrain request.",
+        description="Rules by name, in place of the default ones; any that alarms raises a retrain request.",
     )
     drift: Drift = Drift()
 

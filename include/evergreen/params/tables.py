@@ -54,12 +54,15 @@ class Table(Section):
 
     description: str = Field("", description="One line for people; shown in the Airflow UI.")
     source: dict[str, Any] = Field(
-        description="Where rows come from: `kind` names a source of the catalog, the other keys are its options."
+        description="Where rows come from: `kind` names a source of the catalog, the other keys are its options (below)."
     )
     key: tuple[str, ...] = Field(
         min_length=1, description="Columns that name a row; the same key again is a correction."
     )
-    known_at: str = Field(description="SQL expression: when the first version of a row became known (UTC).")
+    known_at: str = Field(
+        description="SQL expression: when the first version of a row became known (UTC): every column of it, so what "
+        "settles later belongs into a table of its own, or into a view with a `known_at` of its own."
+    )
     changed_at: str | None = Field(
         None, description="SQL expression: when a later version became known; by default the ingest's `as_of`."
     )

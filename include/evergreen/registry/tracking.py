@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+# Without it MLflow 3 opens a new experiment as one of generative AI.
+EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 BUILD = "evergreen.build"  # the tag by which a build's run and version are found, `<name>/<build>`
 
 _log = logging.getLogger(__name__)
@@ -89,7 +91,7 @@ def open_run(client: MlflowClient, home: Home, name: str, build: str) -> str:
                 f"the MLflow experiment `{name}` was deleted: restore it (`mlflow experiments restore "
                 f"--experiment-id {experiment.experiment_id}`)"
             )
-        place = experiment.experiment_id if experiment is not None else client.create_experiment(name)
+        place = experiment.experiment_id if experiment is not None else client.create_experiment(name, tags=EXPERIMENT)
         found = find_run(client, name, build)
         if found is None:
             return str(client.create_run(place, run_name=build, tags={BUILD: f"{name}/{build}"}).info.run_id)
