@@ -60,7 +60,11 @@ def test_the_sd_is_that_of_the_windows_biases(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "reference.parquet")
     found = read_reference(tmp_path / "reference.parquet", CUTOFF, WEEK, ZONE, min_rows=5)
+    moved = pa.array([CUTOFF.replace(tzinfo=None)] * 40, pa.timestamp("us"))  # all were corrected at the cut-off
+    now = table.rename_columns(["_label_first_known_at", "_label", "p"]).append_column("_label_known_at", moved)
+    pq.write_table(now, tmp_path / "reference.parquet")
 
+    assert read_reference(tmp_path / "reference.parquet", CUTOFF, WEEK, ZONE, min_rows=5) == found
     assert found.windows == 3  # of the oldest, six days are missing
     assert found.rows == 40
     assert found.sd == pytest.approx(0.1)

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 
 def read_reference(path: Path, cutoff: datetime, window: timedelta, zone: ZoneInfo, min_rows: int) -> Reference:
-    """The reference of a bundle's reference.parquet (`_label_known_at`, `_label`, `p` are read)."""
+    """The reference of a bundle's reference.parquet (`_label_first_known_at`, `_label`, `p` are read).
+
+    A bundle of an older version has `_label_known_at` only.
+    """
     import numpy as np
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path, columns=["_label_known_at", "_label", "p"])
-    known = table["_label_known_at"].to_numpy().astype("datetime64[us]")
+    moments = ("_label_first_known_at", "_label_known_at")
+    moment = next(name for name in moments if name in pq.read_schema(path).names)
+    table = pq.read_table(path, columns=[moment, "_label", "p"])
+    known = table[moment].to_numpy().astype("datetime64[us]")
     errors = table["p"].to_numpy().astype(np.float64) - table["_label"].to_numpy().astype(np.float64)
     biases = window_biases(known, errors, cutoff, window, zone, min_rows)
     sd = float(np.std(biases, ddof=1)) if len(biases) >= 2 else None
