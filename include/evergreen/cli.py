@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,13 +18,14 @@ from pydantic import BaseModel
 from evergreen import clock
 from evergreen.errors import EvergreenError
 from evergreen.ledger.commands import decisions
+from evergreen.local.commands import servers
 from evergreen.project import Project
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(servers)
 app.add_typer(decisions, name="decisions")
 
 AsOf = Annotated[str | None, typer.Option(help="The moment to stand at, such as 2013-04-01T04:00Z; default: now.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Tables = Annotated[list[str] | None, typer.Argument(help="Tables; default: all of params.yaml.")]
 Build = Annotated[str, typer.Argument(help="Build id, such as 20130401T0400-1a2b3c4.")]
 
@@ -184,41 +184,6 @@ def docs(
         path.write_text(page)
     elif not path.exists() or path.read_text() != page:
         raise EvergreenError(f"{path} is out of step with the models; run `evergreen docs` and commit it")
-
-
-@app.command()
-def up() -> None:
-    """Start Airflow and MLflow on loopback, and wait until they are healthy."""
-    from evergreen.local import stack
-
-    stack.up(Project.load(), progress=typer.echo)
-
-
-@app.command()
-def down() -> None:
-    """Stop what `up` started."""
-    from evergreen.local import stack
-
-    stack.down(Project.load())
-
-
-@app.command()
-def status(as_json: Json = False) -> None:
-    """Data, champion, decisions, open requests and servers."""
-    from evergreen.status import read_status, render_status
-
-    found = read_status(Project.load())
-    typer.echo(found.model_dump_json(indent=2) if as_json else render_status(found))
-
-
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def demo(context: typer.Context) -> None:
-    """Start the stack and replay the shipped use case through it (examples/<name>/replay.py)."""
-    project = Project.load()
-    script = project.root / "examples" / project.name / "replay.py"
-    if not script.exists():
-        raise EvergreenError(f"`{project.name}` ships no replay: {script} is missing")
-    raise SystemExit(subprocess.run([sys.executable, str(script), *context.args], check=False).returncode)
 
 
 def _tables(project: Project, given: list[str] | None) -> list[str]:

@@ -27,10 +27,8 @@ class Project:
         `home` defaults to EVERGREEN_HOME, else `.evergreen` in the main checkout, so that a build's worktree
         shares its clone's state. Raises ParamsError for a bad params.yaml.
         """
-        folder = Path(root or os.environ.get("EVERGREEN_PROJECT") or Path.cwd()).resolve()
-        params = load_params(folder / "params.yaml")
-        place = home or os.environ.get("EVERGREEN_HOME")
-        return cls(folder, params, Home(Path(place).resolve() if place else main_checkout(folder) / ".evergreen"))
+        folder = find_root(root)
+        return cls(folder, load_params(folder / "params.yaml"), find_home(folder, home))
 
     @property
     def name(self) -> str:
@@ -56,6 +54,17 @@ class Project:
     def snapshot(self) -> Path:
         """The snapshot's committed description."""
         return self.root / "snapshot.json"
+
+
+def find_root(root: Path | str | None = None) -> Path:
+    """The project's folder: `root`, else EVERGREEN_PROJECT, else the working folder."""
+    return Path(root or os.environ.get("EVERGREEN_PROJECT") or Path.cwd()).resolve()
+
+
+def find_home(root: Path | str | None = None, home: Path | str | None = None) -> Home:
+    """The state folder of the project at `root`, which needs no valid params.yaml to be found."""
+    place = home or os.environ.get("EVERGREEN_HOME")
+    return Home(Path(place).resolve() if place else main_checkout(find_root(root)) / ".evergreen")
 
 
 def main_checkout(folder: Path) -> Path:

@@ -72,8 +72,12 @@ def up(project: Project, *, progress: Callable[[str], None] = print, timeout: fl
 
 
 def down(project: Project, *, progress: Callable[[str], None] = print) -> None:
+    """Stop the project's servers; see `stop`."""
+    stop(project.home, progress=progress)
+
+
+def stop(home: Home, *, progress: Callable[[str], None] = print) -> None:
     """Stop the servers, and whatever of theirs was left over; return when all processes are gone."""
-    home = project.home
     with lock(home, "stack", timeout=START_SECONDS + 60):
         was_up = connect(home) is not None
         left = shut_down(home)

@@ -54,7 +54,7 @@ class Table(Section):
 
     description: str = Field("", description="One line for people; shown in the Airflow UI.")
     source: dict[str, Any] = Field(
-        description="Where rows come from: `kind` names a source of the catalog, the other keys are its options (below)."
+        description="Where rows come from: `kind` names a source of the catalog, the others are its options (below)."
     )
     key: tuple[str, ...] = Field(
         min_length=1, description="Columns that name a row; the same key again is a correction."
