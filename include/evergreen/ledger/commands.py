@@ -9,7 +9,7 @@ import typer
 from evergreen import clock
 from evergreen.project import Project
 
-decisions = typer.Typer(no_args_is_help=True, help=__doc__)
+decisions = typer.Typer(no_args_is_help=True, help="What was decided, on what, and whether it would be again.")
 
 
 @decisions.command("list")
@@ -18,7 +18,10 @@ def list_all() -> None:
     from evergreen.ledger.store import Ledger
 
     project = Project.load()
-    for decision in Ledger.open(project.home).decisions(project.name):
+    found = Ledger.open(project.home).decisions(project.name)
+    if not found:
+        typer.echo("no decision yet: run the retrain DAG")
+    for decision in found:
         moment = clock.format_time(decision.as_of)
         typer.echo(f"{moment}  {decision.verdict:<13} {decision.id}\n    {decision.reason}")
 

@@ -41,7 +41,7 @@ class Ledger:
         """The decision with this id; raises EvergreenError where there is none."""
         found = self._read(Decision, select(decisions).where(decisions.c.id == id_))
         if not found:
-            raise EvergreenError(f"there is no decision `{id_}` in the ledger; `evergreen decisions` lists them")
+            raise EvergreenError(f"there is no decision `{id_}` in the ledger; `evergreen decisions list` has them")
         return found[0]
 
     def decisions(self, name: str, limit: int | None = None) -> list[Decision]:
