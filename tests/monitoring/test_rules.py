@@ -35,7 +35,7 @@ def test_an_sd_known_from_few_windows_allows_more() -> None:
     assert bias(rule, [window(-0.2)], FLIGHTS).alarm is True  # the furlough week of April 2013
     assert bias(rule, [window(0.1)], FLIGHTS).alarm is False
     assert bias(rule, [window(0.1)], FLIGHTS).text == (
-        "|mean p - rate| 0.100 is not above 0.140 (3 sigmas of 12 reference windows, whose SD is 0.035)"
+        "|mean p - rate| 0.100 is not above 0.140 (4.0 SDs of 0.035: 3 sigmas, known from 12 windows)"
     )
     assert bias(rule, [window(-0.2)], FLIGHTS.model_copy(update={"windows": 1})).alarm is None
 
