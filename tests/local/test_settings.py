@@ -21,7 +21,7 @@ def test_everything_is_of_this_project_and_home(make_project: MakeProject) -> No
     found = settings(project, Ports(9000))
     assert found["AIRFLOW_HOME"] == str(project.home.airflow)
     assert found["AIRFLOW__CORE__DAGS_FOLDER"] == str(project.root / "dags")
-    assert found["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{project.home.airflow}/airflow.db"
+    assert found["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{project.home.airflow}/airflow.db?timeout=30"
     assert found["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:9000/execution/"
     assert found["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9001"
     assert found["EVERGREEN_PROJECT"] == str(project.root)
