@@ -51,7 +51,8 @@ def swing(sigmas: float, reference: Reference) -> tuple[float | None, str]:
         return None, "no reference"
     t = float(stats.t.isf(stats.norm.sf(sigmas), reference.windows - 1))
     limit = t * reference.sd * math.sqrt(1 + 1 / reference.windows)
-    return limit, f"{limit / reference.sd:.1f} SDs of {reference.sd:.3f}: {sigmas:g} sigmas, known from {reference.windows} windows"
+    sds, sd = limit / reference.sd if reference.sd else 0.0, reference.sd
+    return limit, f"{sds:.1f} SDs of {sd:.3f}: {sigmas:g} sigmas, known from {reference.windows} windows"
 
 
 def ewma(rule: EwmaRule, records: Sequence[Record], reference: Reference) -> RuleResult:
