@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 import yaml
 
-from evergreen.clock import format_time
+from evergreen.clock import floor_day, format_time
 from evergreen.ledger import Ledger
 from tests.data import day, small_tables, write_drops
 from tests.pipeline.conftest import Loop
@@ -94,7 +94,7 @@ def test_6_a_week_is_scored_and_monitored(loop: Loop) -> None:
     run = loop.dag("monitor", as_of=end)
     assert run["tasks"] == {"monitor[-1]": "success", "request_retrain[-1]": "skipped"}
     window = Ledger.open(loop.project.home).windows("small", Ledger.open(loop.project.home).champion("small").build)
-    assert [one.end for one in window] == [day(70)]
+    assert [one.end for one in window] == [floor_day(day(70), loop.project.params.zone)]
     jobs = small_tables(91)["jobs"]
     due = jobs["due"].between(day(62).replace(tzinfo=None), day(70).replace(tzinfo=None))
     assert 0 < window[0].record["rows"] <= due.sum()
