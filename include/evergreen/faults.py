@@ -1,20 +1,40 @@
-"""Named points at which a test can kill the process, between two writes that a crash might separate."""
+"""Named points at which a test can kill or stop the process, between two writes that a crash might separate.
+
+`EVERGREEN_KILL_AT=<name>` kills the process at a point, each time that it is run; `<name>:3` at the third passing.
+`EVERGREEN_FAULTS=<folder>` arms points while servers run: a file `<folder>/<name>` that holds `kill` or `stop` is
+acted on once, by whoever comes there first, and is then `<name>.reached`, which holds that process's id.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections import Counter
+from pathlib import Path
 
 _passed: Counter[str] = Counter()
+_ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
 def point(name: str) -> None:
-    """Die by SIGKILL here if EVERGREEN_KILL_AT is `name`, or `name:3` at the third time of passing."""
-    wanted = os.environ.get("EVERGREEN_KILL_AT")
-    if not wanted:
+    """Die by SIGKILL, or be stopped by SIGSTOP, if that was asked for here; else nothing."""
+    wanted, folder = os.environ.get("EVERGREEN_KILL_AT"), os.environ.get("EVERGREEN_FAULTS")
+    if wanted:
+        _passed[name] += 1
+        target, _, time = wanted.partition(":")
+        if target == name and _passed[name] == int(time or 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+    if folder:
+        _act(Path(folder) / name)
+
+
+def _act(armed: Path) -> None:
+    mine = armed.with_name(f".{armed.name}.{os.getpid()}")
+    try:
+        armed.rename(mine)  # of two that pass at once, one finds the file
+    except FileNotFoundError:
         return
-    _passed[name] += 1
-    target, _, time = wanted.partition(":")
-    if target == name and _passed[name] == int(time or 1):
-        os.kill(os.getpid(), signal.SIGKILL)
+    action = _ACTIONS[mine.read_text().strip()]
+    mine.write_text(str(os.getpid()))
+    mine.rename(armed.with_name(f"{armed.name}.reached"))
+    os.kill(os.getpid(), action)

@@ -202,3 +202,15 @@ def test_options_are_frozen_described_and_checked_with_the_table_named(kind: str
     assert all(field.description for field in model.model_fields.values())
     with pytest.raises(ParamsError, match=r"tables\.jobs\.source\.no_such_option` is not an option.*Known: "):
         open_source("jobs", {**HARNESSES[kind].options, "no_such_option": 1})
+
+
+def test_a_sample_shows_the_first_rows_whatever_was_taken(project: Project, harness: Harness) -> None:
+    assert open_source("jobs", harness.options).sample(request_for(project), 10) is None
+    harness.put("a", make_rows(0, 40))
+    ingest(project, "jobs", AS_OF)
+    harness.put("b", make_rows(40, 40))
+    sample = open_source("jobs", harness.options).sample(request_for(project), 60)
+    assert sample["id"].to_pylist() == list(range(60))
+    assert pa.types.is_integer(sample.schema.field("id").type)
+    assert pa.types.is_timestamp(sample.schema.field("due").type)
+    assert pa.types.is_floating(sample.schema.field("size").type)

@@ -84,3 +84,11 @@ class Source(Protocol):
         source cannot be reached or listed.
         """
         ...
+
+    def sample(self, request: Request, rows: int) -> pa.Table | None:
+        """About the first `rows` rows, for a look at the source: every column of it, typed as the source says.
+
+        A column that params.yaml does not declare is among them; where the source has no types, they are inferred.
+        None where there is nothing. Position and what was taken before play no part. Raises SourceError as above.
+        """
+        ...

@@ -43,18 +43,32 @@ class Csv(Section):
 
     def deliveries(self, request: Request) -> Iterator[CsvFile]:
         """The files whose content is new (`Request.is_new`), in the order of their names."""
-        found = sorted(glob.glob(self.path, root_dir=request.root, recursive=True))
-        names = [name for name in found if not (request.root / name).is_dir()]
-        if not names:
-            log.warning("%s: no file matches %s in %s", request.table, self.path, request.root)
         listed: set[str] = set()
-        for name in names:
+        for name in self._names(request):
             sha256 = ""
             with suppress(OSError):  # reading will raise it again, and then this one file is refused
                 sha256 = file_sha256(request.root / name)
             if sha256 not in listed and request.is_new(name, sha256):
                 listed |= {sha256} - {""}
                 yield CsvFile(name, request.root / name, sha256, self, request.schema)
+
+    def sample(self, request: Request, rows: int) -> pa.Table | None:
+        """The first block of each file in the order of their names until there are `rows` rows; types are inferred."""
+
+        parts: list[pa.Table] = []
+        for name in self._names(request):
+            part = CsvFile(name, request.root / name, "", self, request.schema).first_block()
+            parts += [part] if part is not None else []
+            if sum(part.num_rows for part in parts) >= rows:
+                break
+        return _together(parts).slice(0, rows) if parts else None
+
+    def _names(self, request: Request) -> list[str]:
+        found = sorted(glob.glob(self.path, root_dir=request.root, recursive=True))
+        names = [name for name in found if not (request.root / name).is_dir()]
+        if not names:
+            log.warning("%s: no file matches %s in %s", request.table, self.path, request.root)
+        return names
 
 
 @dataclass
@@ -83,6 +97,25 @@ class CsvFile:
         except pa.ArrowInvalid as error:
             raise self._refusal(checks.explain(self._with_row(error), header)) from None
         except (OSError, EOFError) as error:
+            raise self._refusal(f"cannot be read: {error}") from None
+
+    def first_block(self) -> pa.Table | None:
+        """The rows of the file's first block, all columns, types inferred; None of a file without rows."""
+        import pyarrow as pa
+        from pyarrow import csv
+
+        try:
+            with self.path.open("rb") as stream:
+                convert = csv.ConvertOptions(null_values=self.options.null_values, strings_can_be_null=True)
+                with csv.open_csv(
+                    self._unpacked(stream), self._read_options(), self._parse_options(), convert
+                ) as reader:
+                    return pa.Table.from_batches([reader.read_next_batch()])
+        except StopIteration:
+            return None
+        except (pa.ArrowInvalid, OSError) as error:
+            if "Empty CSV file" in str(error):
+                return None
             raise self._refusal(f"cannot be read: {error}") from None
 
     def receipt(self) -> Receipt:
@@ -127,8 +160,8 @@ class CsvFile:
         texts = {field.name: pa.string() for field in self.schema if pa.types.is_timestamp(field.type)}
         return csv.open_csv(
             stream,
-            read_options=csv.ReadOptions(use_threads=threads, block_size=BLOCK),
-            parse_options=csv.ParseOptions(delimiter=self.options.delimiter, newlines_in_values=True),
+            read_options=self._read_options(threads),
+            parse_options=self._parse_options(),
             convert_options=csv.ConvertOptions(
                 column_types={field.name: field.type for field in self.schema} | texts,
                 include_columns=self.schema.names,
@@ -136,6 +169,16 @@ class CsvFile:
                 strings_can_be_null=True,
             ),
         )
+
+    def _read_options(self, threads: bool = True) -> Any:
+        from pyarrow import csv
+
+        return csv.ReadOptions(use_threads=threads, block_size=BLOCK)
+
+    def _parse_options(self) -> Any:
+        from pyarrow import csv
+
+        return csv.ParseOptions(delimiter=self.options.delimiter, newlines_in_values=True)
 
     def _with_row(self, error: Exception) -> str:
         """The message with the row's number, which Arrow only knows when it reads with one thread."""
@@ -165,3 +208,14 @@ class CsvFile:
 
     def _refusal(self, reason: str) -> SourceError:
         return SourceError(f"{self.origin}: {reason}")
+
+
+def _together(parts: list[pa.Table]) -> pa.Table:
+    """The parts as one table; a column whose types do not go together is text."""
+    import pyarrow as pa
+
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        texts = [part.cast(pa.schema([(name, pa.string()) for name in part.schema.names])) for part in parts]
+        return pa.concat_tables(texts, promote_options="permissive")
