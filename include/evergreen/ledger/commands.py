@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from evergreen import clock
+from evergreen.errors import EvergreenError
 from evergreen.project import Project
 
 decisions = typer.Typer(no_args_is_help=True, help="What was decided, on what, and whether it would be again.")
@@ -27,11 +28,16 @@ def list_all() -> None:
 
 
 @decisions.command("show")
-def show(decision: Annotated[str, typer.Argument(help="Id of a decision.")]) -> None:
+def show(decision: Annotated[str, typer.Argument(help="Id of a decision, or a part that only it has.")]) -> None:
     """One decision with its inputs, rules and numbers."""
     from evergreen.ledger.store import Ledger
 
-    typer.echo(Ledger.open(Project.load().home).decision(decision).model_dump_json(indent=2))
+    project = Project.load()
+    ids = [found.id for found in Ledger.open(project.home).decisions(project.name)]
+    meant = [id_ for id_ in ids if id_ == decision] or [id_ for id_ in ids if decision in id_]
+    if len(meant) > 1:
+        raise EvergreenError(f"`{decision}` is part of {len(meant)} decisions; give more of it: {', '.join(meant)}")
+    typer.echo(Ledger.open(project.home).decision(meant[0] if meant else decision).model_dump_json(indent=2))
 
 
 @decisions.command("replay")
