@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from evergreen import clock
 from evergreen.ledger import Decision, Ledger, Promotion
 from evergreen.project import Project
+from evergreen.quality.notes import notes_of
 from evergreen.quality.records import read_validations
 
 
@@ -24,6 +25,8 @@ class TableStatus(BaseModel):
     quarantined: int
     refused: list[str]  # files that count for nothing until they are validated, mended or discarded
     discarded: list[str]  # files that count for nothing since someone decided so
+    later: str | None = None  # how many rows are known only after `as_of`, and when the last of them is
+    notes: list[str] = []  # what broke a rule of severity `warning`, and went on
 
 
 class Status(BaseModel):
@@ -68,15 +71,15 @@ def read_status(project: Project) -> Status:
 def _tables(project: Project, as_of: datetime) -> dict[str, TableStatus]:
     from evergreen.features.engine import connect
     from evergreen.lake.known import known_rows, refused_files
-    from evergreen.monitoring.freshness import late_tables, newest_known
+    from evergreen.monitoring.freshness import known_later, late_tables, newest_known
 
     declared = project.params.tables
     records = {name: list(read_validations(project.lake, name).values()) for name in declared}
     readable = [name for name in declared if any(record.clean for record in records[name])]
-    newest = dict.fromkeys(declared, None) | newest_known(
-        known_rows(connect(), project, as_of, readable, refuse=False), readable
-    )
-    late = late_tables(newest, declared, as_of)
+    ever = known_rows(connect(), project, datetime.max.replace(tzinfo=UTC), readable, refuse=False)
+    known = {name: table.filter(table["_known_at"] <= clock.naive(as_of)) for name, table in ever.items()}
+    newest = dict.fromkeys(declared, None) | newest_known(known, readable)
+    late, later = late_tables(newest, declared, as_of), known_later(ever, as_of)
     return {
         name: TableStatus(
             newest=clock.format_time(moment.replace(tzinfo=UTC)) if (moment := newest[name]) else None,
@@ -85,6 +88,8 @@ def _tables(project: Project, as_of: datetime) -> dict[str, TableStatus]:
             quarantined=sum(record.quarantined for record in records[name]),
             refused=[text.removeprefix(f"{name}: ") for text in refused_files(project, [name])],
             discarded=[f"{record.raw} {record.discarded}" for record in records[name] if record.discarded],
+            later=later.get(name),
+            notes=notes_of(records[name]),
         )
         for name in declared
     }
@@ -121,6 +126,8 @@ def render_status(status: Status) -> str:
         )
         lines += [f"    refused: {text}" for text in table.refused]
         lines += [f"    discarded: {text}" for text in table.discarded]
+        lines += [f"    {table.later}"] if table.later else []
+        lines += [f"    warning: {text}" for text in table.notes]
     lines += ["", "Champion"]
     if status.champion is None:
         lines.append("  none yet: run the retrain DAG")

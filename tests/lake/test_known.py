@@ -43,12 +43,25 @@ def test_a_correction_is_known_when_it_was_brought_and_a_repetition_is_none(make
     assert versions(project, at(9)) == [(1, 1, day(3), 1.0), (1, 2, day(6), 2.0), (1, 3, day(8), 1.0)]
 
 
-def test_a_correction_is_never_known_before_its_own_expression_or_its_predecessor(make_project: Make) -> None:
+def test_a_correction_is_never_known_before_its_own_expression_and_one_overtaken_never_counts(
+    make_project: Make,
+) -> None:
     project = make_project()
     deliver(project, "jobs", [[job(1, day(5), size=1)]], at(3))
     deliver(project, "jobs", [[job(1, day(20), size=2)]], at(4))  # its due minus 2 days is day 18
     deliver(project, "jobs", [[job(1, day(6), size=3)]], at(5))
-    assert versions(project, at(30)) == [(1, 1, day(3), 1.0), (1, 2, day(18), 2.0), (1, 3, day(18), 3.0)]
+    assert versions(project, at(4.5)) == [(1, 1, day(3), 1.0)]
+    assert versions(project, at(30)) == [(1, 1, day(3), 1.0), (1, 3, day(5), 3.0)]
+
+
+def test_a_year_that_was_mistyped_is_mended_by_a_correction(make_project: Make) -> None:
+    project = make_project()
+    far = day(5).replace(year=2204)
+    deliver(project, "jobs", [[job(1, far), job(2, far)]], at(3))
+    assert versions(project, at(9)) == []
+    deliver(project, "jobs", [[job(1, day(5), size=2)]], at(4))
+    assert versions(project, at(3.9)) == []
+    assert versions(project, at(9)) == [(1, 2, day(4), 2.0)]
 
 
 def test_a_source_that_says_when_it_changed_a_row_is_believed(make_project: Make) -> None:

@@ -35,6 +35,7 @@ def test_rules_follow_the_columns_and_add_those_that_go_without_saying() -> None
         "team: matching [a-z]+$",
         "team: unique",
         "known_at: `due` has a value",
+        "key: no other row of the same id in the file",
     ]
 
 
@@ -56,7 +57,13 @@ def test_a_key_quarantines_even_where_its_column_only_warns() -> None:
     assert {rule.kind: rule.severity for rule in rules_of("jobs", made, "UTC")} == {
         "nulls": "error",
         "known_at": "error",
+        "key": "warning",
     }
+
+
+def test_a_source_that_sends_versions_may_repeat_a_key() -> None:
+    made = table()
+    assert "key" not in {rule.kind for rule in rules_of("jobs", made.model_copy(update={"changed_at": "due"}), "UTC")}
 
 
 @pytest.mark.parametrize(

@@ -185,3 +185,14 @@ def test_an_altered_model_is_not_loaded(candidates: Candidates) -> None:
     candidates.bundle(build).path("twin.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(RegistryError, match=r"twin\.pkl is missing or not what was stored"):
         judge(candidates, build, FIRST)
+
+
+@pytest.mark.parametrize(("outcome", "rare"), [(0.0, "positives"), (1.0, "negatives")])
+def test_a_window_of_one_outcome_promotes_nobody(candidates: Candidates, outcome: float, rare: str) -> None:
+    def one_sided(frame: pd.DataFrame) -> pd.DataFrame:
+        judged = frame["_label"].notna() & (frame["_label_first_known_at"] > pd.Timestamp("2024-01-22 05:00"))
+        return frame.assign(_label=frame["_label"].mask(judged, outcome))
+
+    result = judge(candidates, candidates.make(FIRST, change=one_sided), FIRST)
+    assert result.verdict == "inconclusive"
+    assert f"the gate window has 0 {rare}; at least 5 are needed" in result.reason

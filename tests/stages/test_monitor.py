@@ -24,7 +24,7 @@ from evergreen.stages.monitor import monitor
 from evergreen.stages.score import score
 from evergreen.stages.validate import FilesRefused
 from tests.data import day
-from tests.stages.served import SHIFT, TRAINED, World, open_scored_world, open_world, predictions, rows_between
+from tests.stages.served import DAYS, SHIFT, TRAINED, World, open_scored_world, open_world, predictions, rows_between
 
 WEEK = timedelta(days=7)
 MONITORING = "monitoring: {min_rows: 50}"
@@ -431,3 +431,38 @@ def _die(now: bool) -> None:
 
 def test_the_shift_begins_where_the_tests_think() -> None:
     assert day(SHIFT) == QUIET
+
+
+def test_an_empty_week_is_immature_and_says_that_no_label_came(world: World) -> None:
+    found = monitor(world.project, day(DAYS + 14))
+
+    assert (found.state, found.rules, found.alarms, found.drift_report) == ("immature", [], [], None)
+    assert found.text == (
+        "immature: 0 labelled predictions on 0 whole days are too few (of 50 on 7), so no rule was asked. No label "
+        "became known in the window: look at whether the labels' table still arrives"
+    )
+    assert found.record is not None
+    assert {found.record[name] for name in ("rate", "bias", "log_loss", "skill", "drift")} == {None}
+    assert "No label became known" in (world.project.home.reports("small") / str(found.summary)).read_text()
+    assert monitor(world.project, WORSE).state == "alarm", "the weeks before stay what they were"
+
+
+def test_a_week_that_nobody_scored_says_how_many_labels_met_no_prediction(tmp_path: Path) -> None:
+    world = open_world(tmp_path)
+    world.promote("one", day(TRAINED))
+    found = monitor(world.project, QUIET)
+
+    assert (found.state, found.drift_report) == ("immature", None)
+    assert (
+        "266 labels became known of rows without a prediction: their moments lie before the first promotion, or"
+        in found.text
+    )
+
+
+def test_a_label_known_by_its_rows_moment_judges_nothing(world: World) -> None:
+    project = world.configure(("known_at: due + interval 1 day", "known_at: due - interval 2 hours"))
+    found = monitor(project, QUIET)
+
+    assert found.state == "immature"
+    assert found.record is not None
+    assert found.record["rows"] == 0

@@ -200,3 +200,18 @@ def test_labels_count_as_the_lake_knows_them(make_project: Callable[..., Project
     validate(project, "outcomes")
     assert begin(project, AS_OF).label_cutoff == "2013-03-31T12:00:00Z"  # due + 1 day; the other is not known yet
     assert begin(project, AS_OF + DAY).label_cutoff == "2013-04-01T12:00:00Z"
+
+
+def test_outcomes_without_a_value_are_no_labels_and_are_counted(make_project: Callable[..., Project]) -> None:
+    project = make_project()
+    drops = project.root / "drops"
+    drops.mkdir()
+    (drops / "outcomes-1.csv").write_text("id,due,team,late\n1,2013-03-30 12:00:00,red,\n2,2013-03-30 13:00:00,red,\n")
+    ingest(project, "outcomes", AS_OF)
+    validate(project, "outcomes")
+    result = begin(project, AS_OF, force=True)
+    assert not result.run
+    assert result.reason == (
+        "no label is known at 2013-04-01T07:00:00Z: 2 rows of `outcomes` are, and prediction.label.value (`late > 10`) "
+        "is null for all of them"
+    )

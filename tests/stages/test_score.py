@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from evergreen.clock import naive
 from evergreen.errors import ContractError, LakeError, RegistryError
 from evergreen.features.engine import connect
 from evergreen.features.table import feature_table
@@ -22,6 +23,7 @@ from evergreen.lake.predictions import prediction_files
 from evergreen.project import Project
 from evergreen.registry.bundle import load_bundle
 from evergreen.stages.ingest import ingest
+from evergreen.stages.monitor import monitor
 from evergreen.stages.score import score
 from evergreen.stages.validate import validate
 from evergreen.status import read_status
@@ -29,7 +31,7 @@ from evergreen.training.artifacts import predict
 from tests.data import day
 from tests.stages.served import DAYS, TRAINED, World, open_world, predictions, rows_between
 
-WEEK = timedelta(days=7)
+WEEK, HOUR = timedelta(days=7), timedelta(hours=1)
 START, END = day(TRAINED), day(TRAINED + 7)
 
 
@@ -232,3 +234,54 @@ def test_killed_before_its_commit_it_ends_with_the_same_bytes(world: World, tmp_
 
     assert files(world.project) == files(undisturbed.project)
     assert len(predictions(world.project)) == 280
+
+
+def test_an_empty_week_says_so_and_what_is_the_newest_row(world: World) -> None:
+    world.promote("one", START)
+    found = score(world.project, day(DAYS + 14), WEEK)
+
+    assert (found.rows, found.skipped, found.missed) == (0, 0, 0)
+    assert found.reason == (
+        "no row of `jobs` has its moment of prediction after 2024-03-11T05:00:00Z and by 2024-03-18T05:00:00Z; "
+        "the newest was known at 2024-03-02T02:59:56Z"
+    )
+
+
+def test_rows_known_only_after_their_moment_are_counted_and_never_predicted(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.promote("one", START)
+    project = world.configure(("known_at: due - interval 2 days", "known_at: due"))
+    found = score(project, END, WEEK)
+
+    assert (found.rows, found.missed) == (0, 280)
+    assert found.reason.endswith("and was known by it; 280 were known only after it")
+    assert "280 rows of `jobs` were known only after their moment and are not predicted, such as" in caplog.text
+
+
+@pytest.mark.parametrize("shift", [datetime(2024, 3, 10, tzinfo=UTC), datetime(2024, 11, 3, tzinfo=UTC)])
+def test_hour_by_hour_where_the_clocks_change_each_row_is_predicted_once_and_each_day_is_whole(
+    world: World, shift: datetime
+) -> None:
+    """Jobs of every half hour from Friday to Wednesday; their local hour jumps from 1 to 3, or comes twice."""
+    world.promote("one", START)
+    due = pd.date_range(naive(shift) - timedelta(days=2), periods=5 * 48, freq="30min")
+    jobs = pd.DataFrame({"id": range(90_000, 90_240), "due": due, "team": "red", "size": 1.0})
+    world.bring("jobs", jobs, shift - timedelta(days=5))
+    world.bring("outcomes", jobs[["id", "due", "team"]].assign(late=20.0), shift + timedelta(days=5))
+    first, last = shift - timedelta(days=2, hours=2), shift + timedelta(days=3)
+    for hour in range(int((last - first) / HOUR) + 1):
+        if abs(first + hour * HOUR - shift - 6 * HOUR) < 3 * HOUR or hour % 24 == 0:
+            score(world.project, first + hour * HOUR, timedelta(hours=25))
+    score(world.project, last, timedelta(hours=25))
+    said = predictions(world.project).set_index("_key").loc[jobs["id"].astype(str)]
+
+    assert len(said) == 240
+    local = due.tz_localize("UTC").tz_convert("America/New_York")
+    assert said["hour"].tolist() == local.hour.tolist()
+    found = monitor(world.project, shift + timedelta(days=4, hours=12))
+    assert found.record is not None
+    known = local + timedelta(days=1) - timedelta(microseconds=1)
+    counted = {str(day): int(count) for day, count in pd.Series(known.date).value_counts().items()}
+    assert {day: count for day, count in found.record["labels"].items() if day in counted} == counted
+    assert (46 if shift.month == 3 else 50) in counted.values()

@@ -144,7 +144,7 @@ def test_without_a_baseline_its_file_is_empty(make_project) -> None:
 def test_too_short_a_history_for_folds_says_what_to_change(make_project) -> None:
     project = make_project(SMALL.replace("min_labels: 50", "min_labels: 50, out_of_fold: {block: 365 days}"))
     write_features(project)
-    with pytest.raises(EvergreenError, match=r"blocks of 365 days\. Shorten training\.out_of_fold\.block"):
+    with pytest.raises(EvergreenError, match=r"blocks of 365 days, shorten training\.out_of_fold\.block"):
         train(project)
 
 
@@ -203,3 +203,48 @@ def test_training_goes_on_when_mlflow_is_down(make_project, monkeypatch: pytest.
     monkeypatch.setenv("EVERGREEN_BUILD", "20240211T0500-abcdef0")
     train(project)
     assert hashes(project) == unwatched
+
+
+def with_positives(frame: pd.DataFrame, keys: list[int]) -> pd.DataFrame:
+    """Every label false but for these rows'."""
+    return frame.assign(_label=frame["_label"].mask(frame["_label"].notna(), 0.0).mask(frame.index.isin(keys), 1.0))
+
+
+@pytest.mark.parametrize("stopping", ["false", "true"])
+def test_an_outcome_too_rare_for_the_folds_is_an_error_with_its_counts(make_project, stopping: str) -> None:
+    """Early stopping splits each outcome in two, and scikit-learn ends with a traceback where it cannot."""
+    project = make_project(SMALL.replace("early_stopping: false", f"early_stopping: {stopping}"))
+    write_features(project, with_positives(feature_frame(), [101, 701]))
+    with pytest.raises(
+        EvergreenError, match=r"at least 2 times outside of each fold; .* there are 1 true and \d+ false"
+    ):
+        train(project)
+    assert [path.name for path in project.build.iterdir()] == ["features.parquet"]
+
+
+def test_a_fold_of_one_outcome_is_predicted_like_any_other(make_project) -> None:
+    project = make_project()
+    frame = feature_frame()
+    frame.loc[fold_of(frame["_time"], project.params) == 1, "_label"] = 0.0
+    write_features(project, frame)
+    assert train(project).positives == (frame["_label"] == 1).sum()
+    p = pq.read_table(project.build / "reference.parquet")["p"].to_numpy()
+    assert np.isfinite(p).all()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_scikit_learn_refuses_is_told_with_the_fit_and_its_rows(
+    make_project, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    monkeypatch.setattr(fitting, "_processes", lambda _: processes)
+    text = SMALL.replace("early_stopping: false", "early_stopping: true").replace("min_labels: 50", "min_labels: 5")
+    project, frame = make_project(text), feature_frame()
+    learned = np.flatnonzero(split(frame, project.params).twin)  # eight of them stay: a tenth of that is one row
+    few = split(frame, project.params).twin[:: len(learned) // 8][:8]
+    gone = frame.index.isin(split(frame, project.params).twin) & ~frame.index.isin(few)
+    frame.loc[gone, "_label"] = np.nan
+    frame.loc[few, "_label"] = [0.0, 1.0] * 4
+    write_features(project, frame)
+    message = r"the estimator of `twin` cannot be fitted to 8 rows \(4 true\): .*Look at training\.options"
+    with pytest.raises(EvergreenError, match=message):
+        train(project)

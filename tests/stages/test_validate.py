@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evergreen.errors import ContractError, EvergreenError, LakeError
+from evergreen.features.engine import connect
+from evergreen.lake.known import known_rows
 from evergreen.lake.manifests import DataFile, commit, read_manifests
 from evergreen.lake.schema import WRITER, arrow_schema
 from evergreen.paths import file_sha256
 from evergreen.project import Project
 from evergreen.quality.records import FileValidation, read_validations
 from evergreen.stages.validate import FilesRefused, validate
+from evergreen.status import read_status
 
 MakeProject = Callable[..., Project]
 DAY = datetime(2013, 1, 1)
@@ -122,6 +125,7 @@ def test_good_rows_go_on_and_bad_ones_to_quarantine_with_their_reasons(make_proj
     }  # fmt: skip
     assert result.model_dump(exclude={"report"}) == {
         "table": "jobs", "files": 1, "rows": 6, "quarantined": 3, "warnings": 1,
+        "notes": ("`team` expected one of red, blue: 1 row(s) broke it, such as green",),
         "admitted": 3, "readmitted": 0, "withdrawn": 0, "discarded": 0,
     }  # fmt: skip
 
@@ -515,3 +519,37 @@ def test_clean_and_quarantine_are_the_raw_rows_each_once(
             assert row["due"] is not None
             assert row["size ($)"] is None or 0 <= row["size ($)"] <= high
             assert row["serial"] is None or owners.setdefault(row["serial"], row["id"]) == row["id"]
+
+
+def test_a_key_that_comes_twice_in_a_file_is_seen_and_the_last_row_counts(
+    make_project: MakeProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Equal rows are one; of differing ones the first counts up to the ingest that brought them, then the last."""
+    project = make_project(params())
+    rows = [job(1), job(1), job(2), job(2, 3.0), job(2, 4.0), job(3), job(3, 99.0), job(3)]
+    (place,) = deliver(project, rows)
+    result = validate(project, "jobs")
+    (note,) = result.notes
+    assert (result.warnings, result.admitted, result.quarantined) == (2, 7, 1)
+    assert note.startswith("2 row(s) repeat a key of their file with other values, such as id=2: the last one counts")
+    assert "`key` lacks a column" in note
+    assert f"jobs: {note}" in caplog.text
+    (failure,) = [one for one in record(project, place).failures if one.rule == "key"]
+    assert (failure.column, failure.severity, failure.count, failure.examples) == (None, "warning", 2, ("id=2",))
+    page = (project.home.root / str(result.report)).read_text()
+    assert "no other row of the same id in the file" in page
+    assert read_status(project).tables["jobs"].notes == [note]
+
+    def known(as_of: datetime) -> list[tuple[int, int, float]]:
+        table = known_rows(connect(), project, as_of)["jobs"].order_by("id", "_version").to_pyarrow().to_pylist()
+        return [(row["id"], row["_version"], row["size ($)"]) for row in table]
+
+    ingested = datetime(2013, 1, 2, tzinfo=UTC)
+    assert known(ingested - timedelta(seconds=1)) == [(1, 1, 1.0), (2, 1, 1.0), (3, 1, 1.0)]
+    assert known(ingested) == [(1, 1, 1.0), (2, 1, 1.0), (2, 2, 3.0), (2, 3, 4.0), (3, 1, 1.0)]
+
+
+def test_a_file_that_comes_again_with_other_values_is_a_plain_correction(make_project: MakeProject) -> None:
+    project = make_project(params())
+    deliver(project, [job(1)], [job(1, 2.0)])
+    assert validate(project, "jobs").notes == ()

@@ -84,16 +84,24 @@ def test_a_training_window_forgets_older_labels() -> None:
 
 def test_too_few_labels_say_how_many_are_known() -> None:
     few = params(labels=("min_labels: 50", "min_labels: 5000"))
-    with pytest.raises(EvergreenError, match=r"needs 5000 labelled rows .*; \d+ are known at 2024-02-04T05:00:00Z"):
+    with pytest.raises(
+        EvergreenError, match=r"needs 5000 .*; \d+ are known at 2024-02-04T05:00:00Z.* \(1176 by then\)"
+    ):
         split(feature_frame(), few)
-    with pytest.raises(EvergreenError, match=r"no row has a known label yet; training needs 50\. Ingest `outcomes`"):
+    with pytest.raises(EvergreenError, match=r"label yet: 0 of 1200 rows; training needs 50\. Ingest `outcomes`"):
         split(feature_frame().assign(_label=np.nan), PARAMS)
 
 
-def test_one_outcome_only_is_an_error() -> None:
+@pytest.mark.parametrize(("outcome", "word"), [(0.0, "false"), (1.0, "true")])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_one_outcome_only_is_an_error_also_where_the_window_has_both(
+    outcome: float, word: str, everywhere: bool
+) -> None:
     frame = feature_frame()
-    frame["_label"] = frame["_label"].where(frame["_label"].isna(), 0.0)
-    with pytest.raises(EvergreenError, match="are false: a classifier needs both outcomes"):
+    learned = frame["_label"].notna() & (everywhere | (frame["_label_known_at"] <= pd.Timestamp("2024-02-04 05:00")))
+    frame["_label"] = frame["_label"].mask(learned, outcome)
+    message = rf"all \d+ labels known at 2024-02-04T05:00:00Z are {word}: a classifier needs both outcomes"
+    with pytest.raises(EvergreenError, match=message):
         split(frame, PARAMS)
 
 

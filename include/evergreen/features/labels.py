@@ -40,6 +40,21 @@ def labels_table(tables: Mapping[str, ir.Table], params: Params, *, known_until:
     return labels.select("_key", *LABEL)
 
 
+def not_yet_known(labels: ir.Table) -> ir.Table:
+    """Those of `labels` with a `_time` that nobody knew at that moment: the others are no outcome to be predicted.
+
+    A view may hold what such a label says, so a model would learn to read it there, and be praised for it.
+    """
+    return labels.filter(labels["_label_first_known_at"] > labels["_time"])
+
+
+def foreknown(tables: Mapping[str, ir.Table], params: Params, until: datetime) -> int:
+    """How many rows with a moment up to `until` had a label by their moment."""
+    rows = prediction_rows(tables, params, until=until).select("_key", "_time")
+    labels = rows.inner_join(labels_table(tables, params, known_until=until), "_key")
+    return int(labels.anti_join(not_yet_known(labels), "_key").count().to_pyarrow().as_py())
+
+
 def known_labels(tables: Mapping[str, ir.Table], params: Params, known_until: datetime | None) -> ir.Table:
     """The columns of `label_by` and LABEL, each label once; unknown and null ones are left out.
 

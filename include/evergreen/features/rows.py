@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evergreen.clock import naive
+from evergreen.clock import format_time, naive
 from evergreen.features.engine import Sql, evaluate, micros
 
 if TYPE_CHECKING:
@@ -40,6 +40,40 @@ def prediction_rows(
     rows = rows.mutate(_key=key_text(rows, spec.key), __at=micros(rows["_time"]))
     order = [rows["_time"], *(rows[column] for column in spec.key)]
     return rows.mutate(__n=ibis.row_number().over(order_by=order))
+
+
+class NeverPredicted(NamedTuple):
+    """Rows that get no prediction, whenever it is asked for, and one of those that were known too late."""
+
+    without_moment: int  # `prediction.at` has no value
+    known_late: int  # known only after it
+    example: str = ""
+
+
+def never_predicted(
+    tables: Mapping[str, ir.Table], params: Params, after: datetime | None = None, until: datetime | None = None
+) -> NeverPredicted:
+    """The rows that `prediction_rows` leaves out in every span; those known late with `after < t <= until` only."""
+    import ibis
+
+    name = params.prediction.rows
+    key = list(params.tables[name].key)
+    rows = evaluate(tables[name], {"_time": Sql(params.prediction.at, "prediction.at")}, params.time_zone)
+    rows = rows.anti_join(prediction_rows(tables, params).select(*key), key)
+    rows = rows.select(*key, "_known_at", _time=rows["_time"].cast("timestamp(6)"))
+    lost = rows.group_by(key).agg(_time=rows["_time"].max(), _known_at=rows["_known_at"].min())
+    late = lost.filter(lost["_time"].notnull())
+    if after is not None:
+        late = late.filter(late["_time"] > naive(after))
+    if until is not None:
+        late = late.filter(late["_time"] <= naive(until))
+    late = late.mutate(_key=key_text(late, key)).order_by(ibis.desc("_time"), *key)
+    newest, example = late.limit(1).to_pyarrow().to_pylist(), ""
+    if newest:
+        known, moment = (format_time(newest[0][one].replace(tzinfo=UTC)) for one in ("_known_at", "_time"))
+        example = f"{newest[0]['_key']}: known at {known}, to be predicted at {moment}"
+    missing = lost.filter(lost["_time"].isnull()).count().to_pyarrow().as_py()
+    return NeverPredicted(missing, late.count().to_pyarrow().as_py(), example)
 
 
 def key_text(table: ir.Table, columns: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import ParamsError
 from evergreen.features.engine import Scratch, Sql, evaluate, finite, materialise, scratch
-from evergreen.features.labels import LABEL, known_labels, label_by
+from evergreen.features.labels import LABEL, known_labels, label_by, not_yet_known
 from evergreen.features.latest import latest_view
 from evergreen.features.observed import Known
 from evergreen.features.rows import prediction_rows
@@ -33,7 +33,8 @@ def feature_table(
     `tables` are those of `known_rows` or `load_snapshot`. There is a row for every row known at its moment t with
     `after < t <= until` where given; the span changes which rows there are, never a value. Categories are text,
     every other feature a float64 (true is 1.0), and what is not finite is null. A label that is known only after
-    `known_until` is null, as are its times. Raises ParamsError naming the expression that cannot be computed.
+    `known_until` is null, as are its times, and so is one that was known by t already. Raises ParamsError naming the
+    expression that cannot be computed.
     """
     con = tables[params.prediction.rows].get_backend()
     with scratch(con) as keep:
@@ -90,7 +91,7 @@ def _feature(column: Any, name: str, params: Params) -> Any:
 def _with_labels(table: ir.Table, rows: ir.Table, labels: ir.Table, params: Params) -> ir.Table:
     by = label_by(params)
     labels = labels.rename({f"__{theirs}": theirs for theirs in by})
-    mine = rows.select("__n", *by.values())
+    mine = rows.select("__n", "_time", *by.values())
     known = mine.inner_join(labels, [(column, f"__{theirs}") for theirs, column in by.items()])
-    known = known.select(*LABEL, __of="__n")
+    known = not_yet_known(known).select(*LABEL, __of="__n")
     return table.left_join(known, table["__n"] == known["__of"]).drop("__n", "__of")

@@ -47,8 +47,9 @@ def known_rows(
 
     The versions of a key follow each other by `changed_at` where the table declares it (null first), then by
     arrival; one that repeats the one before is none. The first is known at `known_at`. A later one is known at its
-    `changed_at`, else at the `as_of` of the ingest that brought it, though never before its `known_at` nor before the
-    version before it. A version whose `known_at` is null is never known. Tables live as long as `con`.
+    `changed_at`, else at the `as_of` of the ingest that brought it, though never before its `known_at`. One that a
+    later version overtakes, known before it, never counts: a `known_at` of a wrong year is mended by a correction. A
+    version whose `known_at` is null is never known. Tables live as long as `con`.
 
     A table with a file that is not validated, or broke its contract critically, raises ContractError, since what it
     lacks would change features for good; `refuse` False leaves such files out instead (`refused_files` names them).
@@ -191,10 +192,16 @@ def _versions(source: str, params: Params, name: str, as_of: datetime) -> str:
                 partition by {key} order by __changed nulls first, __file, __row) as _version
             from compared where not __same
         ),
-        several as (
-            select {every}, max(
+        moved as (
+            select {every}, _version,
                 case when _version = 1 then __known else greatest(coalesce(__changed, __as_of), __known) end
-            ) over (partition by {key} order by _version) as _known_at, _version from numbered
+                as _known_at
+            from numbered
+        ),
+        several as (
+            select {every}, _known_at, _version from moved
+            qualify coalesce(_known_at <= min(_known_at) over (
+                partition by {key} order by _version rows between 1 following and unbounded following), true)
         )
         select * from (select * from once union all select * from several)
         where _known_at <= timestamp {literal(as_of.isoformat(" "))}

@@ -44,6 +44,20 @@ def late_tables(
     return late
 
 
+def known_later(ever: Mapping[str, ir.Table], as_of: datetime) -> dict[str, str]:
+    """Table: how many of its rows are known only after `as_of`, and when the last of them is.
+
+    That is as it should be for what is announced ahead; a year that is far off is most likely wrong.
+    """
+    later: dict[str, str] = {}
+    for name, table in ever.items():
+        ahead = table.filter(table["_known_at"] > naive(as_of))
+        found = ahead.aggregate(rows=ahead.count(), last=ahead["_known_at"].max()).to_pyarrow().to_pylist()[0]
+        if found["rows"]:
+            later[name] = f"{found['rows']} rows are known only later, the last at {found['last']:%Y-%m-%dT%H:%MZ}"
+    return later
+
+
 def _rounded(span: timedelta) -> str:
     hours = span / timedelta(hours=1)
     return f"{hours:.1f} hours" if hours < 72 else f"{hours / 24:.1f} days"

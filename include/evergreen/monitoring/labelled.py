@@ -1,4 +1,4 @@
-"""The rows that can be judged: those with a label."""
+"""The rows that can be judged: those with a label that was not known by their moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen.features.engine import connect
-from evergreen.features.labels import labels_table
+from evergreen.features.labels import labels_table, not_yet_known
 from evergreen.features.rows import prediction_rows
 from evergreen.lake.known import known_rows, refused_files
 from evergreen.project import Project
@@ -22,7 +22,7 @@ def moments(served: Project, as_of: datetime) -> ir.Table:
     """
     tables = known_rows(connect(), served, as_of, _tables(served), refuse=False)
     rows = prediction_rows(tables, served.params).select("_key", "_time")
-    return rows.inner_join(labels_table(tables, served.params, known_until=as_of), "_key")
+    return not_yet_known(rows.inner_join(labels_table(tables, served.params, known_until=as_of), "_key"))
 
 
 def left_out(served: Project) -> list[str]:

@@ -27,9 +27,21 @@ def _said(record: Record) -> str:
     if found == "immature":
         return (
             f"immature: {record.rows} labelled predictions on {record.complete_days} whole days are too few "
-            f"(of {record.min_rows} on {record.min_days}), so no rule was asked"
+            f"(of {record.min_rows} on {record.min_days}), so no rule was asked{_missing(record)}"
         )
     if found == "quiet":
         return f"quiet: no rule alarms on {record.rows} rows"
     names = record.alarms if found == "alarm" else record.unknown
     return f"{found}: " + "; ".join(f"{rule.name}: {rule.text}" for rule in record.rules if rule.name in names)
+
+
+def _missing(record: Record) -> str:
+    """Where the others may be, if it can be told: no labels came, or no predictions were made for them."""
+    if record.labels is not None and not record.labels:
+        return ". No label became known in the window: look at whether the labels' table still arrives"
+    if record.unpredicted:
+        return (
+            f". {record.unpredicted} labels became known of rows without a prediction: their moments lie before the "
+            "first promotion, or score has not run for them (`evergreen score --window` looks further back)"
+        )
+    return ""

@@ -57,7 +57,9 @@ class Table(Section):
         description="Where rows come from: `kind` names a source of the catalog, the others are its options (below)."
     )
     key: tuple[str, ...] = Field(
-        min_length=1, description="Columns that name a row; the same key again is a correction."
+        min_length=1,
+        description="Columns that name a row; the same key again is a correction. Twice in one file with other "
+        "values, the last one counts from its ingest on, and validation warns.",
     )
     known_at: str = Field(
         description="SQL expression: when the first version of a row became known (UTC): every column of it, so what "

@@ -18,6 +18,7 @@ from evergreen.quality.judge import judge, mark_bad, reasons_of
 from evergreen.quality.owners import Owners
 from evergreen.quality.plan import Target
 from evergreen.quality.records import Failure, FileValidation, write_record
+from evergreen.quality.repeats import repeats
 from evergreen.quality.suite import find_broken
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Checker:
         """The rows of `data` that break each rule of a single row, by the rule's place; and the suite's result."""
         import numpy as np
 
-        places = [place for place, rule in enumerate(self.rules) if rule.kind != "unique"]
+        places = [place for place, rule in enumerate(self.rules) if rule.kind not in ("unique", "key")]
         if data.num_rows == 0:
             return {place: np.empty(0, dtype=np.int64) for place in places}, {"rows": 0, "results": []}
         rules = [self.rules[place] for place in places]
@@ -108,13 +109,15 @@ class Checker:
         self, target: Target, data: pa.Table, broken: dict[int, np.ndarray[Any, Any]], absent: list[Failure],
         owners: Owners | None, place: int,
     ) -> FileValidation:  # fmt: skip
-        """Add what `unique` finds, judge the file and write its clean and quarantine files."""
+        """Add what `unique` and `key` find, judge the file and write its clean and quarantine files."""
         import pyarrow as pa
 
         for number, rule in enumerate(self.rules):
             if owners is not None and rule.kind == "unique" and rule.column is not None:
                 admissible = ~mark_bad(data.num_rows, self.rules, broken)
                 broken[number] = owners.broken(rule.column, data, place, admissible)
+            elif rule.kind == "key":  # the last one: what is in quarantine by now corrects nothing
+                broken[number] = repeats(data, self.table, ~mark_bad(data.num_rows, self.rules, broken))
         verdict = judge(data, self.table, self.rules, broken)
         clean = clean_sha256 = quarantine = quarantine_sha256 = None
         if not verdict.critical:

@@ -18,7 +18,7 @@ CHECKS_VERSION = 1
 ROW, REASON = "_row", "_rule"  # the columns that clean and quarantine files have besides the declared ones
 _SHOWN_VALUES = 8
 
-Kind = Literal["nulls", "in", "between", "matches", "unique", "known_at"]
+Kind = Literal["nulls", "in", "between", "matches", "unique", "known_at", "key"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,12 @@ class Rule:
 
 
 def rules_of(name: str, table: Table, time_zone: str) -> list[Rule]:
-    """The rules of the table `name`, in the order of its columns, `known_at` last.
+    """The rules of the table `name`, in the order of its columns, then `known_at` and `key`.
 
-    Two are not written down: a key column is never null and every row has a `known_at`. Both quarantine even where
-    the column says `warning`, since such a row could neither be found nor placed in time.
+    Three are not written down. A key column is never null and every row has a `known_at`: both quarantine even where
+    the column says `warning`, since such a row could neither be found nor placed in time. And a key comes once in a
+    file, or with equal values: another row of it is a warning, since it counts as a correction of the one before and
+    may be another thing under too short a key. Where the source states `changed_at` it sends versions: no warning.
     """
     if reserved := {ROW, REASON} & set(table.columns):
         raise ParamsError(
@@ -59,7 +61,10 @@ def rules_of(name: str, table: Table, time_zone: str) -> list[Rule]:
         for rule in _column_rules(f"tables.{name}.columns.{column}", column, spec, column in table.key)
     ]
     expand(table.known_at, time_zone, [*table.columns, *table.derived], f"tables.{name}.known_at")
-    return [*rules, Rule("known_at", None, "error", f"`{table.known_at}` has a value")]
+    rules.append(Rule("known_at", None, "error", f"`{table.known_at}` has a value"))
+    if table.changed_at is None:
+        rules.append(Rule("key", None, "warning", f"no other row of the same {', '.join(table.key)} in the file"))
+    return rules
 
 
 def _column_rules(place: str, column: str, spec: Column, is_key: bool) -> Iterable[Rule]:

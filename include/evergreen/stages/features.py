@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from evergreen.clock import format_time
 from evergreen.errors import LakeError
 from evergreen.project import Project
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     import pyarrow as pa
 
+    from evergreen.features.rows import NeverPredicted
     from evergreen.params import Params
+    from evergreen.params.prediction import Prediction
+
+log = logging.getLogger(__name__)
 
 
 class FeaturesResult(BaseModel):
@@ -24,6 +31,9 @@ class FeaturesResult(BaseModel):
     rows: int
     labelled: int
     positives: int
+    foreknown: int  # rows whose label was known by their moment already: it neither trains nor judges
+    without_moment: int  # rows of the snapshot that are never predicted: `prediction.at` has no value,
+    known_late: int  # or they were known only after it
     first: datetime  # moments of prediction
     last: datetime
     features: list[str]
@@ -34,9 +44,12 @@ def features(project: Project) -> FeaturesResult:
     """Make the feature table of data/ and snapshot.json: a function of these and params.yaml alone.
 
     Rows whose moment lies after the snapshot's cut-off are left out: not all that they may know is known yet. So are
-    labels known after it. Raises LakeError where data/ is not the snapshot, or nothing can be predicted.
+    labels known after it. Raises LakeError where data/ is not the snapshot, nothing can be predicted, or every label
+    was known by its row's moment.
     """
     from evergreen.features.engine import connect
+    from evergreen.features.labels import foreknown
+    from evergreen.features.rows import never_predicted
     from evergreen.features.table import feature_table
     from evergreen.files import publish
     from evergreen.lake.canonical import write_parquet
@@ -44,27 +57,63 @@ def features(project: Project) -> FeaturesResult:
     from evergreen.paths import file_sha256
 
     cutoff, con = read_snapshot(project).cutoff, connect()
-    table = feature_table(load_snapshot(con, project), project.params, until=cutoff, known_until=cutoff)
+    tables = load_snapshot(con, project)
+    table = feature_table(tables, project.params, until=cutoff, known_until=cutoff)
+    lost = never_predicted(tables, project.params, until=cutoff)
     path, temporary = project.build / "features.parquet", project.build / ".features.parquet"
     rows = write_parquet(
         temporary, features_schema(project.params), table.order_by("_time", "_key").to_pyarrow_batches()
     )
     if not rows:
         temporary.unlink()
-        raise LakeError(f"the snapshot has no row whose moment of prediction lies before its cut-off {cutoff}")
+        raise LakeError(_nothing(project.params.prediction, cutoff, lost))
+    found, known = _totals(table), foreknown(tables, project.params, cutoff)
+    _look_at_labels(project.params, found["labelled"], known)
     publish(temporary, path)
-    label, time = table["_label"], table["_time"]
-    totals = table.aggregate(labelled=label.count(), positives=label.sum(), first=time.min(), last=time.max())
-    found = totals.to_pyarrow().to_pylist()[0]
     return FeaturesResult(
         rows=rows,
         labelled=found["labelled"],
         positives=int(found["positives"] or 0),
+        foreknown=known,
+        without_moment=lost.without_moment,
+        known_late=lost.known_late,
         first=found["first"].replace(tzinfo=UTC),
         last=found["last"].replace(tzinfo=UTC),
         features=project.params.features.names(),
         sha256=file_sha256(path),
     )
+
+
+def _totals(table: ir.Table) -> dict[str, Any]:
+    label, time = table["_label"], table["_time"]
+    totals = table.aggregate(labelled=label.count(), positives=label.sum(), first=time.min(), last=time.max())
+    found: dict[str, Any] = totals.to_pyarrow().to_pylist()[0]
+    return found
+
+
+def _nothing(prediction: Prediction, cutoff: datetime, lost: NeverPredicted) -> str:
+    text = f"no row of `{prediction.rows}` in the snapshot has a moment of prediction by its cut-off "
+    text += f"{format_time(cutoff)} at which it was known"
+    if lost.known_late:
+        text += f"; {lost.known_late} were known only after their moment, such as {lost.example}"
+    if lost.without_moment:
+        text += f"; {lost.without_moment} have none"
+    if lost.known_late or lost.without_moment:
+        return f"{text}. Look at prediction.at (`{prediction.at}`) and the table's `known_at` in params.yaml"
+    return f"{text}: take the snapshot at a later as_of"
+
+
+def _look_at_labels(params: Params, labelled: int, known: int) -> None:
+    if not known:
+        return
+    advice = (
+        f"{known} rows had their label by their moment of prediction (`{params.prediction.at}`), so there was nothing "
+        f"to predict: it neither trains nor judges. Look at prediction.at and at when the labels of "
+        f"`{params.label_table}` are known"
+    )
+    if not labelled:
+        raise LakeError(f"no label is left to learn from: {advice}")
+    log.warning("%s; %d rows have a label that was not", advice, labelled)
 
 
 def features_schema(params: Params) -> pa.Schema:

@@ -74,8 +74,7 @@ def _decide(
 ) -> tuple[bool, str]:
     moment = clock.format_time(as_of)
     if known is None:
-        table = project.params.label_table
-        return False, f"no label is known at {moment}: ingest `{table}` and look at what validate quarantined of it"
+        return False, f"no label is known at {moment}: {_without_labels(project, as_of)}"
     if force:
         return True, "asked for with `force`"
     edited = judged and _edited(project, judged)
@@ -92,6 +91,19 @@ def _decide(
         since = clock.format_time(champion.as_of)
         return False, f"{champion.build} was promoted as of {since}; the next retrain without a request is due at {due}"
     return True, edited or f"labels are known up to {clock.format_time(known)}"
+
+
+def _without_labels(project: Project, as_of: datetime) -> str:
+    """Why there may be no label: no row that could hold one, or none that does."""
+    from evergreen.features.engine import connect
+    from evergreen.lake.known import known_rows
+
+    name, label = project.params.label_table, project.params.prediction.label
+    rows = known_rows(connect(), project, as_of, [name])[name].count().to_pyarrow().as_py()
+    if not rows:
+        return f"ingest `{name}` and look at what validate quarantined of it"
+    text = f"{rows} rows of `{name}` are, and prediction.label.value (`{label.value}`) is null for all of them"
+    return f"{text}, or prediction.label.known_at (`{label.known_at}`) lies later" if label.known_at else text
 
 
 def _nothing_new(project: Project, known: datetime, judged: Decision) -> str | None:

@@ -8,13 +8,14 @@ may be down.
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.clock import format_time, naive
 from evergreen.features.engine import connect
+from evergreen.features.rows import never_predicted
 from evergreen.features.table import feature_table
 from evergreen.lake.known import known_rows, refused_files
 from evergreen.lake.predictions import add_predictions, prediction_schema, read_predictions, remove_orphans
@@ -44,6 +45,7 @@ class ScoreResult(BaseModel):
     by_build: dict[str, int]
     skipped: int  # had their prediction already
     unscored: int  # lie before the first promotion
+    missed: int  # known only after their moment, so never predicted
     late: dict[str, str]  # table: how far its newest row lies behind
     refused: list[str]  # files that the predictions are made without, and why
     reason: str  # why nothing was predicted; empty where something was
@@ -66,6 +68,7 @@ def score(project: Project, as_of: datetime, window: timedelta | None = None) ->
         unscored = sum(_count(project, reign, as_of) for reign in spans if not reign.champion)
         add_predictions(project.lake, as_of, [table for table, _ in scored])
     late, refused = _late(project, as_of), refused_files(project, project.params.tables)
+    missed = _missed(project, after, as_of)
     for text in refused:
         log.warning("predicted without a file of the table %s", text)
     by_build: dict[str, int] = {}
@@ -81,9 +84,10 @@ def score(project: Project, as_of: datetime, window: timedelta | None = None) ->
         by_build=by_build,
         skipped=skipped,
         unscored=unscored,
+        missed=missed,
         late=late,
         refused=refused,
-        reason="" if rows else _reason(bool(scored), skipped, unscored),
+        reason="" if rows else _reason(project, after, as_of, bool(scored), skipped, unscored, missed),
     )
 
 
@@ -153,9 +157,29 @@ def _late(project: Project, as_of: datetime) -> dict[str, str]:
     return late
 
 
-def _reason(champion: bool, skipped: int, unscored: int) -> str:
+def _missed(project: Project, after: datetime, as_of: datetime) -> int:
+    """How many rows were known only after their moment in the window, also as a warning in the log."""
+    name = project.params.prediction.rows
+    lost = never_predicted(known_rows(connect(), project, as_of, [name], refuse=False), project.params, after, as_of)
+    if lost.known_late:
+        log.warning(
+            "%d rows of `%s` were known only after their moment and are not predicted, such as %s",
+            lost.known_late, name, lost.example,
+        )  # fmt: skip
+    return lost.known_late
+
+
+def _reason(
+    project: Project, after: datetime, as_of: datetime, champion: bool, skipped: int, unscored: int, missed: int
+) -> str:
     if not champion:
         return f"no champion yet: {unscored} rows lie before the first promotion"
     if skipped:
         return "every row of the window had its prediction already"
-    return "no row's moment of prediction lies in the window"
+    name = project.params.prediction.rows
+    empty = f"no row of `{name}` has its moment of prediction after {format_time(after)} and by {format_time(as_of)}"
+    if missed:
+        return f"{empty} and was known by it; {missed} were known only after it"
+    newest = newest_known(known_rows(connect(), project, as_of, [name], refuse=False), [name])[name]
+    known = f"the newest was known at {format_time(newest.replace(tzinfo=UTC))}" if newest else "none is known at all"
+    return f"{empty}; {known}"

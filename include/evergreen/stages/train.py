@@ -29,6 +29,8 @@ from evergreen.training.threads import one_thread
 if TYPE_CHECKING:
     import pandas as pd
 
+LEAST = 2  # rows of each outcome for a fit
+
 
 class TrainResult(BaseModel):
     """What was trained; hashes are SHA-256 of the pickles in build/."""
@@ -81,17 +83,25 @@ def _jobs(params: Params, meta: pd.DataFrame, parts: Split, folds: Any) -> list[
     jobs = [Job("model", recipe, parts.model)]
     for fold in np.unique(folds).tolist():
         rest = parts.model[folds != fold]
-        if len(np.unique(labels[rest])) < 2:
-            block = format_duration(params.training.out_of_fold.block)
-            raise EvergreenError(
-                f"out-of-fold predictions need both outcomes outside of each fold, and the labelled rows fill too few "
-                f"blocks of {block}. Shorten training.out_of_fold.block in params.yaml, or wait for more labels"
-            )
+        _require_outcomes(params, labels[rest], fold)
         jobs.append(Job(f"fold {fold}", recipe, rest, parts.model[folds == fold], keep=False))
     jobs.append(Job("twin", recipe, parts.twin, parts.window))
     if baseline:
         jobs.append(Job("baseline", baseline, parts.twin, parts.window))
     return jobs
+
+
+def _require_outcomes(params: Params, labels: Any, fold: int) -> None:
+    """Raise EvergreenError where a fold's fit would not see both outcomes twice: early stopping sets some aside."""
+    true = int(labels.sum())
+    if min(true, len(labels) - true) >= LEAST:
+        return
+    block = format_duration(params.training.out_of_fold.block)
+    raise EvergreenError(
+        f"out-of-fold predictions need both outcomes at least {LEAST} times outside of each fold; outside of fold "
+        f"{fold} there are {true} true and {len(labels) - true} false labels. Where the labelled rows fill too few "
+        f"blocks of {block}, shorten training.out_of_fold.block in params.yaml; else wait for more labels"
+    )
 
 
 def _fit_all(project: Project, features: Path, jobs: list[Job], meta: pd.DataFrame, parts: Split) -> dict[str, Any]:

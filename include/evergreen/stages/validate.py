@@ -8,6 +8,7 @@ again gives the same bytes, and a mended contract re-admits rows without countin
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from evergreen.project import Project
 from evergreen.quality.checks import Checker
 from evergreen.quality.contract import ROW
 from evergreen.quality.discard import discard as set_aside
+from evergreen.quality.notes import notes_of
 from evergreen.quality.plan import Plan, Target, chunk_path, end_plan, make_plan
 from evergreen.quality.records import FileValidation, read_validations
 from evergreen.quality.report import find_report, write_report
@@ -31,6 +33,8 @@ from evergreen.quality.report import find_report, write_report
 if TYPE_CHECKING:
     import numpy as np
 
+
+log = logging.getLogger(__name__)
 
 LISTED = 10  # critical files that an error names
 
@@ -45,6 +49,7 @@ class ValidateResult(BaseModel):
     rows: int
     quarantined: int
     warnings: int  # broken rules of severity `warning`, counted by row; those rows went on
+    notes: tuple[str, ...] = ()  # a line for each such rule, with examples
     admitted: int  # rows that count now and did not before, of new files and of old ones
     readmitted: int  # those of them that an earlier contract had kept out
     withdrawn: int  # rows that counted under an earlier contract and no longer do
@@ -92,6 +97,8 @@ def validate(
             point("validate.report")
             end_plan(project.lake, table)
     result = result.model_copy(update={"discarded": len(gone)})
+    for note in result.notes:
+        log.warning("%s: %s", table, note)
     _refuse_critical(project, result, records)
     return result
 
@@ -129,7 +136,7 @@ def _result(
         table=table, files=len(done), rows=sum(record.rows for record in done),
         quarantined=sum(record.quarantined for record in done),
         warnings=sum(f.count for record in done for f in record.failures if f.severity == "warning"),
-        admitted=admitted, readmitted=readmitted, withdrawn=withdrawn, report=report,
+        notes=tuple(notes_of(done)), admitted=admitted, readmitted=readmitted, withdrawn=withdrawn, report=report,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evergreen.errors import EvergreenError
 from evergreen.training.artifacts import dump_model, predict
 from evergreen.training.frame import inputs, read_frame
 from evergreen.training.pipeline import Recipe, fit
@@ -52,8 +53,8 @@ class Fitted:
 def run(path: Path, jobs: Sequence[Job], processes: int | None = None) -> Iterator[Fitted]:
     """Run `jobs` on the feature table at `path`, giving each as it is finished.
 
-    `processes` defaults to two where the machine has two and the table is neither small nor huge. Errors of a fit
-    are raised as they are, and the jobs not yet begun are dropped.
+    `processes` defaults to two where the machine has two and the table is neither small nor huge. An
+    EvergreenError says which fit scikit-learn refused and why; the jobs not yet begun are dropped.
     """
     count = _processes(max(len(job.rows) for job in jobs)) if processes is None else processes
     if count == 1:
@@ -101,7 +102,14 @@ def _next(todo: deque[Job]) -> Job | None:
 
 def _fit(job: Job, rows: pd.DataFrame, labels: Any) -> Fitted:
     with one_thread():
-        model = fit(job.recipe, rows.iloc[job.rows], labels[job.rows])
+        try:
+            model = fit(job.recipe, rows.iloc[job.rows], labels[job.rows])
+        except ValueError as error:  # how scikit-learn refuses an option's value, or rows that are too few for it
+            true = int(labels[job.rows].sum())
+            raise EvergreenError(
+                f"the estimator of `{job.name}` cannot be fitted to {len(job.rows)} rows ({true} true): {error}. "
+                "Look at training.options in params.yaml, or wait for more labels"
+            ) from error
         p = None if job.predict is None else predict(model, rows.iloc[job.predict])
     return Fitted(job.name, dump_model(model) if job.keep else None, p)
 

@@ -49,8 +49,9 @@ def split(meta: pd.DataFrame, params: Params) -> Split:
     labelled = (meta["_label"].notna() & known.notna()).to_numpy()
     if not labelled.any():
         raise EvergreenError(
-            f"no row has a known label yet; training needs {params.training.min_labels}. "
-            f"Ingest `{params.label_table}`, or wait until its outcomes are known"
+            f"no row has a known label yet: 0 of {len(meta)} rows; training needs {params.training.min_labels}. "
+            f"Ingest `{params.label_table}`, or wait until its outcomes are known. If it has them, look at whether "
+            "prediction.label.value is null for all, and whether its rows carry the keys of the rows to predict"
         )
     last = known[labelled].max().to_pydatetime().replace(tzinfo=UTC)
     cutoff = clock.ceil_day(last, params.zone)
@@ -99,8 +100,8 @@ def _check(labels: Any, split: Split, params: Params) -> None:
     if found < needed:
         raise EvergreenError(
             f"training needs {needed} labelled rows before the gate window; {found} are known at {moment}, which is "
-            f"{window} before the cut-off {clock.format_time(split.cutoff)}. Wait for more labels, or lower "
-            "training.min_labels or gate.window in params.yaml"
+            f"{window} before the cut-off {clock.format_time(split.cutoff)} ({len(split.model)} by then). Wait for "
+            "more labels, or lower training.min_labels or gate.window in params.yaml"
         )
     classes = sorted({bool(value) for value in labels[split.twin]})
     if len(classes) < 2:
