@@ -51,11 +51,12 @@ def test_a_table_that_is_not_validated_is_refused(make_project: Make) -> None:
     assert not project.data.exists()
 
 
-def test_late_tables_are_named(make_project: Make) -> None:
+def test_late_tables_are_named(make_project: Make, caplog: pytest.LogCaptureFixture) -> None:
     text = SMALL.replace("known_at: due + interval 1 day", "known_at: due + interval 1 day\n    freshness: 36 hours")
     project = make_project(text)
     deliver(project, "jobs", [[job(1, day(5))]], at(3))
     assert set(snapshot(project, at(5)).late) == {"outcomes"}
+    assert "table `outcomes` is late: nothing known by 2024-01-15T00:00:00Z; allowed: 36 hours" in caplog.text
     deliver(project, "outcomes", [[outcome(1, day(5))]], at(6))
     assert snapshot(project, at(7.5)).late == {}
     assert set(snapshot(project, at(7.6)).late) == {"outcomes"}

@@ -59,8 +59,10 @@ def never_predicted(
     name = params.prediction.rows
     key = list(params.tables[name].key)
     rows = evaluate(tables[name], {"_time": Sql(params.prediction.at, "prediction.at")}, params.time_zone)
-    rows = rows.anti_join(prediction_rows(tables, params).select(*key), key)
     rows = rows.select(*key, "_known_at", _time=rows["_time"].cast("timestamp(6)"))
+    if not (rows["_time"].isnull() | (rows["_known_at"] > rows["_time"])).any().to_pyarrow().as_py():
+        return NeverPredicted(0, 0)
+    rows = rows.anti_join(prediction_rows(tables, params).select(*key), key)
     lost = rows.group_by(key).agg(_time=rows["_time"].max(), _known_at=rows["_known_at"].min())
     late = lost.filter(lost["_time"].notnull())
     if after is not None:

@@ -59,19 +59,16 @@ def features(project: Project) -> FeaturesResult:
     cutoff, con = read_snapshot(project).cutoff, connect()
     tables = load_snapshot(con, project)
     table = feature_table(tables, project.params, until=cutoff, known_until=cutoff)
-    lost = never_predicted(tables, project.params, until=cutoff)
-    path, temporary = project.build / "features.parquet", project.build / ".features.parquet"
-    rows = write_parquet(
-        temporary, features_schema(project.params), table.order_by("_time", "_key").to_pyarrow_batches()
-    )
-    if not rows:
-        temporary.unlink()
+    lost, found = never_predicted(tables, project.params, until=cutoff), _totals(table)
+    if not found["rows"]:
         raise LakeError(_nothing(project.params.prediction, cutoff, lost))
-    found, known = _totals(table), foreknown(tables, project.params, cutoff)
+    known = foreknown(tables, project.params, cutoff)
     _look_at_labels(project.params, found["labelled"], known)
+    path, temporary = project.build / "features.parquet", project.build / ".features.parquet"
+    write_parquet(temporary, features_schema(project.params), table.order_by("_time", "_key").to_pyarrow_batches())
     publish(temporary, path)
     return FeaturesResult(
-        rows=rows,
+        rows=found["rows"],
         labelled=found["labelled"],
         positives=int(found["positives"] or 0),
         foreknown=known,
@@ -86,7 +83,9 @@ def features(project: Project) -> FeaturesResult:
 
 def _totals(table: ir.Table) -> dict[str, Any]:
     label, time = table["_label"], table["_time"]
-    totals = table.aggregate(labelled=label.count(), positives=label.sum(), first=time.min(), last=time.max())
+    totals = table.aggregate(
+        rows=table.count(), labelled=label.count(), positives=label.sum(), first=time.min(), last=time.max()
+    )
     found: dict[str, Any] = totals.to_pyarrow().to_pylist()[0]
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from evergreen.clock import format_time
 from evergreen.errors import LakeError
 from evergreen.project import Project
+
+log = logging.getLogger(__name__)
 
 
 class SnapshotResult(BaseModel):
@@ -46,9 +49,12 @@ def snapshot(project: Project, as_of: datetime) -> SnapshotResult:
     settled = newest_label(tables, project.params, as_of) if own_time else None
     with lock(project.home, f"snapshot{str(project.root).replace('/', '~')}"):
         info = write_snapshot(con, tables, project, settled)
+    late = late_tables(newest_known(tables, tables), project.params.tables, as_of)
+    for name, text in late.items():
+        log.warning("table `%s` is late: %s", name, text)
     return SnapshotResult(
         id=info.id,
         cutoff=info.cutoff,
         rows={name: table.rows for name, table in info.tables.items()},
-        late=late_tables(newest_known(tables, tables), project.params.tables, as_of),
+        late=late,
     )
