@@ -553,3 +553,32 @@ def test_a_file_that_comes_again_with_other_values_is_a_plain_correction(make_pr
     project = make_project(params())
     deliver(project, [job(1)], [job(1, 2.0)])
     assert validate(project, "jobs").notes == ()
+
+
+def test_a_row_known_further_ahead_than_allowed_goes_to_quarantine(make_project: MakeProject) -> None:
+    """Counted from the ingest that brought it, also when it is validated again later."""
+    text = params().replace("known_at: due\n", "known_at: due\n    ahead: 30 days\n", 1)
+    project = make_project(text)
+    edge = datetime(2013, 2, 1)  # 30 days after the ingest
+    dues = [DAY, edge, edge + timedelta(seconds=1), datetime(2204, 1, 1), None]
+    (place,) = deliver(project, [job(number, due=due, serial="x") for number, due in enumerate(dues)])
+    assert validate(project, "jobs").quarantined == 3
+    assert clean_ids(project, place) == [0, 1]
+    reason = "ahead: `due` at most 30 days after the ingest"
+    found = [(row["id"], row["_rule"]) for row in read(project, record(project, place).quarantine)]
+    assert found == [(2, reason), (3, reason), (4, "known_at: `due` has a value")]
+    first = contents(project.lake)
+    mended = mend(project, text.replace("30 days", "90 days"))
+    assert validate(mended, "jobs", again=True).readmitted == 1
+    validate(mend(project, text), "jobs", again=True)
+    assert (
+        contents(project.lake / "clean").items()
+        >= {name.removeprefix("clean/"): body for name, body in first.items() if name.startswith("clean/")}.items()
+    )
+
+
+def test_a_row_that_is_too_far_ahead_takes_no_unique_value(make_project: MakeProject) -> None:
+    project = make_project(params(unique="true").replace("known_at: due\n", "known_at: due\n    ahead: 30 days\n", 1))
+    (place,) = deliver(project, [job(1, due=datetime(2204, 1, 1), serial="x"), job(2, serial="x")])
+    validate(project, "jobs")
+    assert clean_ids(project, place) == [2]

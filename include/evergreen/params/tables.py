@@ -73,6 +73,11 @@ class Table(Section):
         default_factory=dict, description="Further columns as SQL expressions over the table's own, made on reading."
     )
     quarantine: Quarantine = Quarantine()
+    ahead: Duration | None = Field(
+        None,
+        description="Longest time that a row's `known_at` may lie after the ingest that brings it; a row beyond it "
+        "goes to quarantine. Null: no limit, and such a row counts from its `known_at` on.",
+    )
     freshness: Duration | None = Field(
         None, description="Longest time that the newest row may lie behind `as_of`; later counts as late."
     )

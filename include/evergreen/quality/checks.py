@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ from evergreen.faults import point
 from evergreen.files import publish
 from evergreen.params.tables import Table
 from evergreen.paths import file_sha256
-from evergreen.quality.contract import REASON, ROW, Rule, rules_of
-from evergreen.quality.expressions import without_known_at
+from evergreen.quality.contract import REASON, ROW, Kind, Rule, rules_of
+from evergreen.quality.expressions import known_after, without_known_at
 from evergreen.quality.frame import SchemaBroken, read_raw, to_frame
 from evergreen.quality.judge import judge, mark_bad, reasons_of
 from evergreen.quality.owners import Owners
@@ -24,6 +25,8 @@ from evergreen.quality.suite import find_broken
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+_OUR_OWN: tuple[Kind, ...] = ("unique", "ahead", "key")  # not Great Expectations': they look beyond a single row
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,12 @@ class Checker:
         return cls(lake, name, table, time_zone, tuple(rules_of(name, table, time_zone)))
 
     def check(
-        self, chunk: Sequence[Target], records: dict[str, FileValidation], order: Sequence[str]
+        self, chunk: Sequence[Target], records: dict[str, FileValidation], order: Mapping[str, datetime]
     ) -> dict[str, Any]:
         """Validate the files of a chunk, write their results and put them into `records`; the suite's result.
 
-        `order` is all raw paths of the table in manifest order, by which `unique` values find their first key.
+        `order` is all raw paths of the table in manifest order, by which `unique` values find their first key, each
+        with the `as_of` of the ingest that brought it, from which `ahead` counts.
         Results are those of each file validated alone.
         """
         import pyarrow as pa
@@ -67,6 +71,9 @@ class Checker:
         for target, data, absent in loaded:
             end = start + data.num_rows
             mine = {rule: _between(numbers, start, end) for rule, numbers in found.items()}
+            if (ahead := self._place("ahead")) is not None and self.table.ahead is not None:
+                limit = order[target.file.path] + self.table.ahead
+                mine[ahead] = known_after(numbered(data), self.name, self.table, self.time_zone, limit)
             record = self._finish(target, numbered(data), mine, absent, owners, places[target.file.path])
             self._keep(records, record)
             start = end
@@ -74,7 +81,10 @@ class Checker:
 
     @property
     def _has_unique(self) -> bool:
-        return any(rule.kind == "unique" for rule in self.rules)
+        return self._place("unique") is not None
+
+    def _place(self, kind: Kind) -> int | None:
+        return next((place for place, rule in enumerate(self.rules) if rule.kind == kind), None)
 
     def _others(
         self, chunk: Sequence[Target], records: Mapping[str, FileValidation], places: Mapping[str, int]
@@ -90,7 +100,7 @@ class Checker:
         """The rows of `data` that break each rule of a single row, by the rule's place; and the suite's result."""
         import numpy as np
 
-        places = [place for place, rule in enumerate(self.rules) if rule.kind not in ("unique", "key")]
+        places = [place for place, rule in enumerate(self.rules) if rule.kind not in _OUR_OWN]
         if data.num_rows == 0:
             return {place: np.empty(0, dtype=np.int64) for place in places}, {"rows": 0, "results": []}
         rules = [self.rules[place] for place in places]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evergreen.errors import ParamsError
+from evergreen.params.base import format_duration
 from evergreen.params.tables import Column, Severity, Table
 from evergreen.sql import expand
 
@@ -18,7 +19,7 @@ CHECKS_VERSION = 1
 ROW, REASON = "_row", "_rule"  # the columns that clean and quarantine files have besides the declared ones
 _SHOWN_VALUES = 8
 
-Kind = Literal["nulls", "in", "between", "matches", "unique", "known_at", "key"]
+Kind = Literal["nulls", "in", "between", "matches", "unique", "known_at", "ahead", "key"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Rule:
 
 
 def rules_of(name: str, table: Table, time_zone: str) -> list[Rule]:
-    """The rules of the table `name`, in the order of its columns, then `known_at` and `key`.
+    """The rules of the table `name`, in the order of its columns, then those of the row.
 
     Three are not written down. A key column is never null and every row has a `known_at`: both quarantine even where
     the column says `warning`, since such a row could neither be found nor placed in time. And a key comes once in a
@@ -62,6 +63,9 @@ def rules_of(name: str, table: Table, time_zone: str) -> list[Rule]:
     ]
     expand(table.known_at, time_zone, [*table.columns, *table.derived], f"tables.{name}.known_at")
     rules.append(Rule("known_at", None, "error", f"`{table.known_at}` has a value"))
+    if table.ahead is not None:
+        limit = format_duration(table.ahead)
+        rules.append(Rule("ahead", None, "error", f"`{table.known_at}` at most {limit} after the ingest"))
     if table.changed_at is None:
         rules.append(Rule("key", None, "warning", f"no other row of the same {', '.join(table.key)} in the file"))
     return rules
@@ -125,7 +129,7 @@ def _anchored(place: str, pattern: str) -> str:
 
 def contract_hash(table: Table, time_zone: str) -> str:
     """12 hex digits that change with whatever may change a file's verdict, the columns' order included."""
-    body = {
+    body: dict[str, Any] = {
         "columns": [(name, column.model_dump(mode="json", by_alias=True)) for name, column in table.columns.items()],
         "key": table.key,
         "known_at": expand(table.known_at, time_zone),
@@ -133,6 +137,8 @@ def contract_hash(table: Table, time_zone: str) -> str:
         "quarantine": table.quarantine.model_dump(mode="json"),
         "version": CHECKS_VERSION,
     }
+    if table.ahead is not None:
+        body["ahead"] = format_duration(table.ahead)
     return _digest(body)
 
 

@@ -23,7 +23,7 @@ class Failure(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     column: str | None  # None: a rule about the row (`known_at`) or the file (`schema`)
-    rule: str  # nulls, between, in, matches, unique, known_at, key, schema, discarded
+    rule: str  # nulls, between, in, matches, unique, known_at, ahead, key, schema, discarded
     severity: Severity
     count: int
     share: float  # of the file's rows, 0 to 1

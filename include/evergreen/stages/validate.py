@@ -1,8 +1,8 @@
 """validate: hold new raw files of a table against its contract; good rows go on, the others to quarantine.
 
 Each raw file gets a clean Parquet, a quarantine Parquet and a record that points at both. They depend on that raw
-file and the contract alone (and, for a `unique` column, on the files before it), so a run that was killed and run
-again gives the same bytes, and a mended contract re-admits rows without counting one twice.
+file, its manifest and the contract alone (and, for a `unique` column, on the files before it), so a run that was killed
+and run again gives the same bytes, and a mended contract re-admits rows without counting one twice.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def validate(
 def _check(checker: Checker, plan: Plan, records: dict[str, FileValidation]) -> list[dict[str, Any]]:
     """Validate every chunk that is not done; the suites' results."""
     raw = checker.lake / "raw" / checker.name
-    order = [file.path for manifest in read_manifests(raw) for file in manifest.files]
+    order = {file.path: manifest.as_of for manifest in read_manifests(raw) for file in manifest.files}
     suites = []
     for chunk in plan.chunks():
         path = chunk_path(checker.lake, checker.name, chunk)
