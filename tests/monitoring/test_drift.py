@@ -51,9 +51,9 @@ def test_a_shift_is_found_and_what_cannot_be_compared_is_said(tmp_path: Path) ->
     assert json.loads((tmp_path / "drift.json").read_text())["metrics"]
 
     with pytest.raises(ParamsError, match=r"monitoring\.drift: No stattest found of name nonsense"):
-        drift_report(side(50), reference, ["constant"], [], Drift(numeric="nonsense"), tmp_path)
+        drift_report(side(50), reference, ["constant"], [], Drift(methods={"constant": "nonsense"}), tmp_path)
     with pytest.raises(ParamsError, match=r"monitoring\.drift: .* isn't applicable"):
-        drift_report(side(50), reference, ["team"], ["team"], Drift(categorical="wasserstein"), tmp_path)
+        drift_report(side(50), reference, ["team"], ["team"], Drift(methods={"team": "wasserstein"}), tmp_path)
 
 
 def test_nothing_to_compare_is_unknown_and_no_report(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from datetime import timedelta
 
 import pytest
 
 from evergreen.errors import ParamsError
 from evergreen.params import load_params, load_params_text
+from evergreen.params.monitoring import CATEGORICAL_METHODS, NUMERIC_METHODS
 from tests.conftest import ROOT, SMALL
 
 
@@ -18,15 +21,58 @@ def test_the_shipped_file_is_valid_and_has_the_26_reference_features() -> None:
     assert "dest_tz" not in params.features.names()  # only a helper of block_minutes
 
 
+MONITORING = "monitoring: {min_rows: 50}"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
         ("between: [0, 1000]", "betwen: [0, 1000]", [":13:", "columns.size.betwen", "did you mean `between`"]),
         ("gate: {window: 7 days", "gate: {window: 7 dayz", ["gate.window", "7 dayz", "`6 hours` or `7 days`"]),
         ("estimator: hist_gradient_boosting", "estimator: xgboost", ["training.estimator", "xgboost", "logistic"]),
-        ("type: int64", "type: int", ["columns.id.type", "'int'", "int64"]),
+        ("type: int64", "type: int", ["columns.id.type", "'int'", "did you mean `int64`?", "float64"]),
+        ("type: float64", "type: flaot64", [":13:", "columns.size.type", "'flaot64'", "did you mean `float64`?"]),
+        ("nulls: never, severity: critical", "nulls: nevr", [":10:", "columns.id.nulls", "did you mean `never`?"]),
+        ("between: [0, 1000]", "between: [0, x]", [":13:", "columns.size.between.1", "'x': should be a valid number"]),
+        ("between: [0, 1000]", "between: 5", ["columns.size.between` is 5: must be a list, such as [a, b]"]),
+        (
+            "    key: [id]",
+            "    keys: [id]",
+            ["tables.jobs.keys", "did you mean `key`?", "missing a required key: `key`"],
+        ),
+        ("    key: [id]", "    key: id", [":7:", "tables.jobs.key` is 'id': must be a list"]),
+        (
+            "source: {kind: csv, path: drops/jobs-*.csv}",
+            "source: jobs.csv",
+            ["tables.jobs.source", "must be a mapping"],
+        ),
+        ("rows: jobs", "row: jobs", [":24:", "prediction.row", "did you mean `rows`?"]),
+        ("by: [team]", "by: team", ["team_late_3d.by` is 'team'", "a list, such as [a, b], or a mapping"]),
+        ("by: [team]", "by: [1]", [":29:", "team_late_3d.by.0` is 1: must be text"]),
+        ("over: 3 days", "ovr: 3 days", [":29:", "team_late_3d.ovr", "did you mean `over`?"]),
+        ("preprocess: {}", "preprocess: {numeric: {scale: standrad}}", [":31:", "numeric.scale", "`standard`?"]),
+        ("min_labels: 50", "out_of_fold: {fold: 3}", [":32:", "training.out_of_fold.fold", "did you mean `folds`?"]),
+        ("floor: {roc_auc: 0.5}", "floor: {roc_auk: 1}", [":33:", "gate.floor.roc_auk", "did you mean `roc_auc`?"]),
+        ("floor: {roc_auc: 0.5}", "floor: {roc_auc: 60}", [":33:", "between 0 and 1; did you mean 0.6?"]),
+        ("floor: {roc_auc: 0.5}", "floor: {log_loss: -1}", [":33:", "`log_loss` is -1, and log_loss is at least 0"]),
+        (MONITORING, "monitoring: {rules: {e: {kind: ewma, weigth: 1}}}", [":34:", "rules.e.weigth", "`weight`?"]),
+        (MONITORING, "monitoring: {rules: {e: {kind: bais}}}", [":34:", "rules.e.kind` is 'bais'", "`bias`?"]),
+        (MONITORING, "monitoring: {rules: {e: {sigmas: 3}}}", [":34:", "rules.e` is missing a required key: `kind`"]),
+        (MONITORING, "monitoring: {drift: {numeric: waserstein}}", [":34:", "not a drift method", "`wasserstein`?"]),
+        (MONITORING, "monitoring: {drift: {categorical: ks}}", ["drift.categorical", "for categorical columns", "psi"]),
+        (
+            MONITORING,
+            "monitoring: {drift: {methods: {team: ks}}}",
+            [":34: monitoring.drift.methods: `team` is `ks`", "which is a category", "chisquare"],
+        ),
+        (MONITORING, "schedule: {ingest: hourly}", [":34:", "schedule.ingest` is 'hourly'", "five fields", "@hourly"]),
+        (MONITORING, "schedule: {score: '61 * * * *'}", [":34:", "the minute", "`61` is not 0 to 59"]),
         ("name: small", "name: Small!", ["name", "Small!"]),
-        ("table: outcomes, value", "table: outcome, value", ["outcome", "known: jobs, outcomes"]),
+        (
+            "table: outcomes, value",
+            "table: outcome, value",
+            ["outcome", "Known: jobs, outcomes", "did you mean `outcomes`?"],
+        ),
         ("time_zone: America/New_York", "time_zone: New York", ["time_zone", "America/New_York"]),
         ("key: [id]", "key: [di]", ["key column `di`", "id, due, team"]),
         ("mean: late > 10", "mean: late > 10, sum: late", ["exactly one of", "mean, sum"]),
@@ -60,6 +106,16 @@ def test_a_label_in_the_rows_own_table_must_say_when_it_is_known() -> None:
     text = SMALL.replace("label: {table: outcomes, value: late > 10}", "label: {value: size > 10}")
     with pytest.raises(ParamsError, match="when is the outcome known"):
         load_params_text(text)
+
+
+def test_the_drift_methods_are_those_of_evidently() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        importlib.import_module("evidently")  # registers its methods
+        from evidently.legacy.calculations.stattests.registry import _registered_stat_tests
+    kinds = {name: {kind.value for kind in tests} for name, tests in _registered_stat_tests.items()}
+    for kind, known in (("num", NUMERIC_METHODS), ("cat", CATEGORICAL_METHODS)):
+        assert sorted(known) == sorted(name for name, kinds_of in kinds.items() if kind in kinds_of)
 
 
 def test_params_cannot_be_changed() -> None:

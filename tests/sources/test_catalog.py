@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from evergreen.errors import ParamsError
-from evergreen.sources.catalog import open_source
+from evergreen.params import load_params_text
+from evergreen.sources.catalog import check_sources, open_source
+from tests.conftest import SMALL
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,13 @@ from evergreen.sources.catalog import open_source
 def test_a_bad_source_is_an_error_that_names_table_key_and_what_is_known(source: dict[str, Any], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         open_source("jobs", source)
+
+
+def test_the_mistakes_of_all_tables_are_told_at_once() -> None:
+    params = load_params_text(SMALL.replace("kind: csv, path", "kind: csv, paht"))
+    with pytest.raises(ParamsError) as raised:
+        check_sources(params)
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 4
+    assert "`tables.jobs.source.paht` is not an option: did you mean `path`?" in lines[1]
+    assert "`tables.outcomes.source` lacks `path`: A path or glob" in lines[2]

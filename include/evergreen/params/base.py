@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -16,6 +18,12 @@ class Section(BaseModel):
     """A part of params.yaml: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def nearest(name: object, known: Collection[str]) -> str:
+    """What to say of a name that is not among the `known`: the nearest one, where one is near, and all of them."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return (f"did you mean `{near[0]}`? " if near else "") + f"Known: {', '.join(known)}"
 
 
 def parse_duration(value: Any) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from evergreen.params.base import Duration, Section
 from evergreen.params.scoring import WEEK
 
 Metric = Literal["roc_auc", "pr_auc", "log_loss", "brier", "precision", "recall", "f1"]
+UNBOUNDED = ("log_loss",)  # the others lie between 0 and 1
 
 
 class Gate(Section):
@@ -27,3 +28,13 @@ class Gate(Section):
     min_positives: int = Field(50, ge=1, description="Fewer rows of either class are inconclusive.")
     min_days: int = Field(7, ge=2, description="Fewer days in the window are inconclusive.")
     every: Duration = Field(WEEK, validate_default=True, description="Promote at most once in this span.")
+
+    @field_validator("floor")
+    @classmethod
+    def _within_the_scale(cls, value: dict[Metric, float]) -> dict[Metric, float]:
+        for metric, least in value.items():
+            if not (0 <= least <= 1 or (metric in UNBOUNDED and least >= 1)):
+                scale = "at least 0" if metric in UNBOUNDED else "between 0 and 1"
+                meant = f"; did you mean {least / 100:g}?" if 1 < least <= 100 and metric not in UNBOUNDED else ""
+                raise ValueError(f"`{metric}` is {least:g}, and {metric} is {scale}{meant}")
+        return value

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
-from evergreen.params.base import Section
+from evergreen.params.base import Section, nearest
 from evergreen.params.features import Features
 from evergreen.params.gate import Gate
 from evergreen.params.monitoring import Monitoring
@@ -50,7 +50,12 @@ class Params(Section):
         wanted |= {f"features.trailing.{name}": str(view.table) for name, view in self.features.trailing.items()}
         for place, table in wanted.items():
             if table not in self.tables:
-                raise ValueError(f"{place} names the table `{table}`; known: {', '.join(self.tables)}")
+                raise ValueError(f"{place} names the table `{table}`; {nearest(table, self.tables)}")
+        return self
+
+    @model_validator(mode="after")
+    def _drift_methods_fit(self) -> Params:
+        self.monitoring.drift.require_methods_fit(self.features.categorical)
         return self
 
     @property

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from evergreen.params.base import Duration, Section
+from evergreen.params.base import Duration, Section, nearest
 from evergreen.params.scoring import WEEK
+
+# Evidently's own names, which it would first look up in a monitor run; tests/params/test_load.py asks it for its list.
+BOTH_METHODS = ("hellinger", "jensenshannon", "kl_div", "psi")
+NUMERIC_METHODS = ("wasserstein", "ks", "anderson", "cramer_von_mises", "ed", "empirical_mmd", "es", "mannw", "t_test",
+                   *BOTH_METHODS)  # fmt: skip
+CATEGORICAL_METHODS = ("chisquare", "fisher_exact", "g_test", "TVD", "z", *BOTH_METHODS)
 
 
 class BiasRule(Section):
@@ -56,6 +63,30 @@ class Drift(Section):
     methods: dict[str, str] = Field(default_factory=dict, description="Method of single columns.")
     columns: tuple[str, ...] | None = Field(None, description="Columns shown; null: all features.")
     max_rows: int = Field(50_000, ge=100, le=50_000, description="Rows sampled from either side.")
+
+    @field_validator("numeric")
+    @classmethod
+    def _is_numeric(cls, value: str) -> str:
+        return _known_method(value, NUMERIC_METHODS, "numeric columns")
+
+    @field_validator("categorical")
+    @classmethod
+    def _is_categorical(cls, value: str) -> str:
+        return _known_method(value, CATEGORICAL_METHODS, "categorical columns")
+
+    def require_methods_fit(self, categorical: Sequence[str]) -> None:
+        """Raise ValueError where `methods` gives a column a method that is none for its kind."""
+        for name, method in self.methods.items():
+            is_category = name in categorical
+            known = CATEGORICAL_METHODS if is_category else NUMERIC_METHODS
+            kind = f"`{name}`, which is {'a category' if is_category else 'numeric'}"
+            _known_method(method, known, kind, f"monitoring.drift.methods: `{name}` is `{method}`, ")
+
+
+def _known_method(value: str, known: Sequence[str], what: str, place: str = "") -> str:
+    if value not in known:
+        raise ValueError(f"{place}not a drift method of Evidently for {what}; {nearest(value, known)}")
+    return value
 
 
 class Monitoring(Section):

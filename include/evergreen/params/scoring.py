@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from evergreen.params.base import Duration, Section
+from evergreen.params.cron import check_cron
 
 WEEK = "7 days"
+Cron = Annotated[str, AfterValidator(check_cron)]
 
 
 class Scoring(Section):
@@ -18,7 +22,7 @@ class Scoring(Section):
 class Schedule(Section):
     """Cron expressions (UTC) of the four DAGs; null: only by asset event or by hand."""
 
-    ingest: str | None = "0 * * * *"
-    score: str | None = "15 * * * *"
-    monitor: str | None = "30 5 * * 1"
-    retrain: str | None = "0 3 * * *"
+    ingest: Cron | None = "0 * * * *"
+    score: Cron | None = "15 * * * *"
+    monitor: Cron | None = "30 5 * * 1"
+    retrain: Cron | None = "0 3 * * *"

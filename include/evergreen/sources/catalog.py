@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from evergreen.errors import ParamsError
 from evergreen.params import Params
+from evergreen.params.base import nearest
+from evergreen.params.explain import known_keys, locate
 from evergreen.sources.base import Source
 from evergreen.sources.csv import Csv
 
@@ -26,30 +28,37 @@ def open_source(table: str, source: Mapping[str, Any]) -> Source:
     place = f"params.yaml: `tables.{table}.source"
     kind = str(source.get("kind"))
     if kind not in SOURCES:
-        raise ParamsError(f"{place}.kind` is `{kind}`: {_nearest(kind, SOURCES)}")
+        raise ParamsError(f"{place}.kind` is `{kind}`: {nearest(kind, SOURCES)}")
     options = {key: value for key, value in source.items() if key != "kind"}
     try:
         return cast("Source", SOURCES[kind].model_validate(options))
     except ValidationError as error:
-        problems = (_explain(place, SOURCES[kind], problem) for problem in error.errors())
+        problems = (_explain(place, SOURCES[kind], options, problem) for problem in error.errors())
         raise ParamsError("\n".join(problems)) from None
 
 
 def check_sources(params: Params) -> None:
-    """Open the source of every table, which connects to none; raises ParamsError for the first that is wrong."""
+    """Open the source of every table, which connects to none; raises ParamsError with all that is wrong."""
+    problems = []
     for name, table in params.tables.items():
-        open_source(name, table.source)
+        try:
+            open_source(name, table.source)
+        except ParamsError as error:
+            problems.append(str(error))
+    if problems:
+        raise ParamsError("\n".join(problems))
 
 
-def _explain(place: str, model: type[BaseModel], problem: Any) -> str:
-    key = ".".join(map(str, problem["loc"]))
+def _explain(place: str, model: type[BaseModel], options: Mapping[str, Any], problem: Any) -> str:
+    path, _, value = locate(options, problem["loc"])
+    key = ".".join(map(str, path))
     if problem["type"] == "extra_forbidden":
-        return f"{place}.{key}` is not an option: {_nearest(key, model.model_fields)}"
+        return f"{place}.{key}` is not an option: {nearest(path[-1], known_keys(model, options, path[:-1]))}"
     if problem["type"] == "missing":
-        return f"{place}` lacks `{key}`: {model.model_fields[key].description}"
-    return f"{place}.{key}` is {problem['input']!r}: {str(problem['msg']).removeprefix('Value error, ')}"
-
-
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return (f"did you mean `{near[0]}`? " if near else "") + f"Known: {', '.join(known)}"
+        lacking = str(problem["loc"][-1])
+        meaning = known_keys(model, options, path).get(lacking)
+        return f"{place}{'.' * bool(key)}{key}` lacks `{lacking}`" + (f": {meaning}" if meaning else "")
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "literal_error":
+        message = nearest(value, re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+    return f"{place}{'.' * bool(key)}{key}` is {value!r}: {message}"
