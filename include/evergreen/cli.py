@@ -16,12 +16,15 @@ import typer
 from pydantic import BaseModel
 
 from evergreen import clock
-from evergreen.errors import EvergreenError
+from evergreen.errors import EvergreenError, ParamsError
+from evergreen.inspection.commands import checks
 from evergreen.ledger.commands import decisions
 from evergreen.local.commands import servers
-from evergreen.project import Project
+from evergreen.params.places import with_lines
+from evergreen.project import Project, find_root
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(checks)
 app.add_typer(servers)
 app.add_typer(decisions, name="decisions")
 
@@ -39,7 +42,10 @@ def main() -> None:
             die_with_parent()
         app()
     except EvergreenError as error:
-        print(f"evergreen: {error}", file=sys.stderr)
+        message = str(error)
+        if isinstance(error, ParamsError):
+            message = with_lines(message, find_root() / "params.yaml")
+        print(f"evergreen: {message}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
@@ -50,7 +56,7 @@ def ingest(tables: Tables = None, as_of: AsOf = None) -> None:
 
     project = Project.load()
     moment = clock.resolve_as_of(project.home, as_of)
-    _each(_tables(project, tables), lambda table: stage(project, table, moment))
+    _each(project.require_tables(tables), lambda table: stage(project, table, moment))
 
 
 @app.command()
@@ -68,7 +74,7 @@ def validate(
     if discard and len(tables or []) != 1:
         raise EvergreenError("--discard needs the one table that the file is of: evergreen validate TABLE --discard ..")
     told: dict[str, Any] = {"discard": discard, "by": _actor(), "because": because, "discarded": discarded}
-    _each(_tables(project, tables), lambda table: stage(project, table, again, **told))
+    _each(project.require_tables(tables), lambda table: stage(project, table, again, **told))
 
 
 @app.command()
@@ -156,22 +162,6 @@ def monitor(as_of: AsOf = None) -> None:
 
 
 @app.command()
-def check() -> None:
-    """Check params.yaml: keys, values, table names, and every SQL expression against the declared columns."""
-    from evergreen.features.check import check_expressions
-    from evergreen.params.tracked import require_tracked
-    from evergreen.sources.catalog import check_sources
-    from evergreen.training.pipeline import Recipe
-
-    project = Project.load()
-    check_sources(project.params)
-    check_expressions(project.params)
-    Recipe.candidate(project.params)  # names an option that the estimator does not have
-    require_tracked(project.root, project.params)
-    typer.echo(f"{project.root / 'params.yaml'} is valid: {len(project.params.features.names())} features")
-
-
-@app.command()
 def docs(
     check_only: Annotated[bool, typer.Option("--check", help="Fail if the page is not up to date.")] = False,
 ) -> None:
@@ -184,16 +174,6 @@ def docs(
         path.write_text(page)
     elif not path.exists() or path.read_text() != page:
         raise EvergreenError(f"{path} is out of step with the models; run `evergreen docs` and commit it")
-
-
-def _tables(project: Project, given: list[str] | None) -> list[str]:
-    known = list(project.params.tables)
-    for table in given or []:
-        if table not in known:
-            raise EvergreenError(
-                f"`{table}` is not a table of {project.root / 'params.yaml'}; known: {', '.join(known)}"
-            )
-    return given or known
 
 
 def _each(tables: list[str], run: Any) -> None:

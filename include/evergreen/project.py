@@ -35,6 +35,16 @@ class Project:
         """The use case's name, which prefixes what others see."""
         return self.params.name
 
+    def require_tables(self, given: list[str] | None) -> list[str]:
+        """The tables asked for, all without any; EvergreenError, with the known ones, for one that there is not."""
+        known = list(self.params.tables)
+        for table in given or []:
+            if table not in known:
+                raise EvergreenError(
+                    f"`{table}` is not a table of {self.root / 'params.yaml'}; known: {', '.join(known)}"
+                )
+        return given or known
+
     @property
     def lake(self) -> Path:
         """The use case's lake."""

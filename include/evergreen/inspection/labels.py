@@ -1,0 +1,137 @@
+"""Labels that never come, come before the prediction, or are all the same; and rows that are never predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from evergreen.clock import naive
+from evergreen.features.labels import label_by
+from evergreen.inspection.columns import some_values
+from evergreen.inspection.moments import counted, example, moment
+from evergreen.inspection.outcome import Outcome
+from evergreen.inspection.records import Finding, LabelSeen
+
+if TYPE_CHECKING:
+    from evergreen.params import Params
+
+NEVER = timedelta(days=3650)  # later than this is a mistake, not patience
+_MANY = 0.05  # share of rows above which something is wrong with an expression
+
+
+def describe_label(outcome: Outcome) -> LabelSeen:
+    """How many rows have a label, how it is, and how long it takes."""
+    import numpy as np
+
+    labelled, settled = outcome.labelled, outcome.settled
+    waits = (outcome.label_known - outcome.time)[labelled & ~np.isnat(outcome.label_known) & ~np.isnat(outcome.time)]
+    return LabelSeen(
+        rows=len(labelled), labelled=int(labelled.sum()),
+        share=float(labelled[settled].mean()) if labelled.any() else None,
+        rate=float(outcome.label[labelled].mean()) if labelled.any() else None,
+        hours=float(np.median(waits.astype("int64")) / 3.6e9) if len(waits) else None,
+    )  # fmt: skip
+
+
+def check_label(params: Params, outcome: Outcome, as_of: datetime) -> Iterator[Finding]:
+    """From the rows' own moment to the label's value and maturity, as far as there are labels to see it on."""
+    yield from _predictions(params, outcome)
+    if not outcome.labelled.any():
+        yield _none(params, outcome)
+        return
+    yield from _values(params, outcome)
+    yield from _maturity(params, outcome, as_of)
+
+
+def _predictions(params: Params, outcome: Outcome) -> Iterator[Finding]:
+    import numpy as np
+
+    rows, text = outcome.rows, params.prediction.at
+    nothing = np.isnat(outcome.time)
+    if nothing.any():
+        yield Finding(
+            severity="error" if nothing.all() else "warning", table=rows.name, column="prediction.at",
+            seen=f"`{text}` has no value in {counted(nothing)}, such as {example(rows, nothing)}.",
+            todo="These are never predicted. Let it be made of columns that every row has.",
+        )  # fmt: skip
+    late = outcome.time < outcome.known
+    if late.any():
+        yield Finding(
+            severity="error" if late.all() else "warning" if late.mean() > _MANY else "note",
+            table=rows.name, column="prediction.at",
+            seen=f"`{text}` lies before `known_at` ({rows.spec.known_at}) in {counted(late)}, such as "
+            f"{example(rows, late)}.",
+            todo="A row that is not known at its moment is never predicted. Predict later, or, if the rows are known "
+            f"earlier than it says, correct `tables.{rows.name}.known_at`.",
+        )  # fmt: skip
+
+
+def _none(params: Params, outcome: Outcome) -> Finding:
+    labels, label = outcome.labels, params.prediction.label
+    found = outcome.place >= 0
+    if found.any():
+        return Finding(
+            severity="error", table=labels.name, column="prediction.label.value",
+            seen=f"`{label.value}` has no value in any of {int(found.sum()):,} rows.",
+            todo="Nothing can be learned from it. Let it be true or false where the outcome is known, null only where "
+            "it is not.",
+        )  # fmt: skip
+    theirs, mine = zip(*label_by(params).items(), strict=True)
+    sides = [
+        f"`{sample.name}.{name}` is such as {' / '.join(some_values(sample.typed[name])) or 'nothing'}"
+        for sample, names in ((labels, theirs), (outcome.rows, mine)) for name in names if name in sample.spec.columns
+    ]  # fmt: skip
+    return Finding(
+        severity="warning",
+        table=labels.name,
+        column="prediction.label.by",
+        seen=f"No row of the sample of `{outcome.rows.name}` has a label in that of `{labels.name}`: "
+        f"{', '.join(sides)}.",
+        todo="If they should meet, name the columns that join them in `prediction.label.by`. If the two samples are "
+        "only too small to overlap, look at more rows: `evergreen check --rows 200000`.",
+    )
+
+
+def _values(params: Params, outcome: Outcome) -> Iterator[Finding]:
+    text, labelled = params.prediction.label.value, outcome.labelled
+    if outcome.label[labelled].min() == outcome.label[labelled].max():
+        way = "true" if outcome.label[labelled][0] else "false"
+        yield Finding(
+            severity="error", table=outcome.labels.name, column="prediction.label.value",
+            seen=f"`{text}` is {way} in all {int(labelled.sum()):,} rows that have a label.",
+            todo="A model needs both. If the threshold is right: where there is a row only if something happened, the "
+            "label's table must also say that it did not.",
+        )  # fmt: skip
+
+
+def _maturity(params: Params, outcome: Outcome, as_of: datetime) -> Iterator[Finding]:
+    import numpy as np
+
+    label, table = params.prediction.label, outcome.labels
+    place = f"prediction.label.known_at` ({label.known_at})" if label.known_at else f"known_at` ({table.spec.known_at})"
+    labelled = outcome.labelled
+    known, time = outcome.label_known[labelled], outcome.time[labelled]
+    if (nothing := np.isnat(known)).any():
+        yield Finding(
+            severity="error" if nothing.all() else "warning", table=table.name, column="label",
+            seen=f"`{place} has no value in {counted(nothing)} that have a label: these never mature.",
+            todo="They are never learned from. Let it be a moment wherever `prediction.label.value` has a value.",
+        )  # fmt: skip
+    if (early := known <= time).any():
+        yield Finding(
+            severity="warning", table=table.name, column="label",
+            seen=f"The label is known before the prediction is made in {counted(early)}: `{place} against "
+            f"`prediction.at` ({params.prediction.at}), such as {moment(known[early][0])} against "
+            f"{moment(time[early][0])}.",
+            todo="Either it is predicted too late to be of use, or the outcome is certain only later: say when. "
+            "Views would see it too early.",
+        )  # fmt: skip
+    span = np.timedelta64(NEVER)
+    if (never := (known - time > span) | (known > np.datetime64(naive(as_of), "us") + span)).any():
+        yield Finding(
+            severity="error" if never.all() else "warning", table=table.name, column="label",
+            seen=f"`{place} lies more than ten years ahead in {counted(never)}, up to "
+            f"{moment(known[never].max())}: these never mature.",
+            todo="Is it a placeholder for an open end? Let it be null, or the moment at which the outcome is settled.",
+        )  # fmt: skip

@@ -1,0 +1,140 @@
+"""An inspection as text: a table per table, then what was found, worst first, with what to do about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from evergreen.inspection.records import ColumnSeen, Finding, Inspection, Severity, TableSeen
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_STYLES: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
+_WIDTH, _NAME = 120, 32  # of the page where there is no terminal to ask, and of the longest name that is not cut
+
+
+def print_report(inspection: Inspection, console: Console | None = None) -> None:
+    """Print all of it; colours only where a terminal shows them."""
+    console = console or _console()
+    numbers = {id(finding): number for number, finding in enumerate(inspection.findings, 1)}
+    for table in inspection.tables:
+        console.print(*_table(table, inspection.findings, numbers), sep="\n")
+    if inspection.label is not None:
+        console.print(_label(inspection), highlight=False)
+    if inspection.findings:
+        console.print("\n[bold]Findings[/bold]", highlight=False)
+        console.print(_findings(inspection.findings), highlight=False)
+    console.print(_summary(inspection), highlight=False)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
+
+
+def _table(table: TableSeen, findings: Iterable[Finding], numbers: dict[int, int]) -> Iterable[RenderableType]:
+    from rich.table import Table
+    from rich.text import Text
+
+    if table.reason is not None:
+        yield Text.assemble("\n", (table.name, "bold"), "  nothing to look at: ", table.reason)
+        return
+    span = f", known from {table.known_from:%Y-%m-%d} to {table.known_to:%Y-%m-%d}" if table.known_from else ""
+    yield Text.assemble("\n", (table.name, "bold"), f"  {table.rows:,} rows{span}  ", (table.source, "dim"))
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    grid.add_column(
+        "  column", overflow="ellipsis", no_wrap=True, min_width=min(_NAME, _longest(table)), max_width=_NAME
+    )
+    grid.add_column("declared", no_wrap=True)
+    grid.add_column("seen", no_wrap=True)
+    grid.add_column("nulls", justify="right", no_wrap=True)
+    grid.add_column("values", justify="right", no_wrap=True)
+    grid.add_column("such as", overflow="ellipsis", no_wrap=True, ratio=1)
+    grid.add_column("see", no_wrap=True, min_width=3)
+    mine = [finding for finding in findings if finding.table == table.name and finding.column]
+    for column in table.columns:
+        hits = [one for one in mine if column.name in str(one.column).split(", ")]
+        grid.add_row(*_cells(column, hits, numbers), style="dim" if column.role == "undeclared" else "")
+    yield grid
+
+
+def _longest(table: TableSeen) -> int:
+    return max((len(column.name) + 8 for column in table.columns), default=0)
+
+
+def _cells(column: ColumnSeen, findings: list[Finding], numbers: dict[int, int]) -> Iterable[RenderableType]:
+    from rich.text import Text
+
+    see = Text(", ").join(Text(str(numbers[id(one)]), style=_STYLES[one.severity]) for one in findings)
+    return (
+        Text(f"  {column.name}" + (" (key)" if column.role == "key" else "")),
+        Text(column.declared or "-"),
+        Text(column.seen or "missing"),
+        Text("" if column.nulls is None else _percent(column.nulls)),
+        Text("" if column.values is None else f"{column.values:,}"),
+        Text(", ".join(column.examples)),
+        see,
+    )
+
+
+def _percent(share: float) -> str:
+    return "-" if share == 0 else f"{share:.1%}" if share >= 0.001 else "<0.1%"
+
+
+def _label(inspection: Inspection) -> RenderableType:
+    from rich.text import Text
+
+    label = inspection.label
+    assert label is not None
+    text = f"{label.labelled:,} of {label.rows:,} sampled rows have one"
+    if label.share is not None and label.labelled < label.rows:
+        text += f" ({label.share:.1%} of those whose outcome the samples reach)"
+    if label.rate is not None:
+        text += f"; {label.rate:.1%} of them are true"
+    if label.hours is not None:
+        text += f"; known {_span(label.hours)} after the prediction"
+    return Text.assemble("\n", ("The label", "bold"), f"  {text}.")
+
+
+def _span(hours: float) -> str:
+    return f"{hours:.3g} hours" if abs(hours) < 72 else f"{hours / 24:.3g} days"
+
+
+def _findings(findings: Iterable[Finding]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(justify="right", width=4)
+    grid.add_column(width=7)
+    grid.add_column(overflow="fold")
+    for number, one in enumerate(findings, 1):
+        place = one.table or ""
+        if one.column:
+            place = (
+                one.column
+                if one.column.startswith("prediction.")
+                else f"{place}: {one.column}"
+                if place
+                else one.column
+            )
+        text = Text.assemble((place, "bold"), "  ", one.seen, "\n", ("→ ", "green"), one.todo)
+        grid.add_row(str(number), Text(one.severity, style=_STYLES[one.severity]), text)
+    return grid
+
+
+def _summary(inspection: Inspection) -> RenderableType:
+    from rich.text import Text
+
+    looked = [table for table in inspection.tables if table.reason is None]
+    if not looked:
+        return Text("\nNo table has rows yet: checked without data.")
+    counts = [
+        f"{count} {severity}{'s' * (count != 1)}" for severity in _STYLES if (count := inspection.count(severity))
+    ]
+    rows = sum(table.rows for table in looked)
+    plural = "s" * (len(looked) != 1)
+    return Text(f"\n{', '.join(counts) or 'nothing to say'}, from {rows:,} rows of {len(looked)} table{plural}.")

@@ -1,0 +1,162 @@
+"""`evergreen check` as a user runs it: on drops, on none, and on a params.yaml with mistakes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from evergreen import cli, clock
+from evergreen.project import Project
+from tests.conftest import SMALL
+from tests.data import write_drops
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def check(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Make a project of a params.yaml, with the small drops in it, and run `evergreen check` there."""
+
+    def run(
+        *arguments: str, text: str = SMALL, days: int = 20, params: str | None = None, now: datetime | None = None
+    ) -> tuple[int, str, str]:
+        project = make_project(text)
+        if now is not None:
+            clock.set_replay(project.home, now)
+        if days:
+            write_drops(project.root / "drops", days)
+        if params is not None:
+            (project.root / "params.yaml").write_text(params)
+        monkeypatch.setenv("EVERGREEN_PROJECT", str(project.root))
+        monkeypatch.setattr(sys, "argv", ["evergreen", "check", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def test_good_params_and_good_data(check: Run) -> None:
+    code, out, err = check("--strict")
+    assert (code, err) == (0, "")
+    for part in ("jobs  800 rows, known from 2023-12-30 to 2024-01-1", "id (key)", "int64", "red", "outcomes", "late"):
+        assert part in out
+    assert "The label  760 of 800 sampled rows have one (100.0% of those whose outcome the samples reach)" in out
+    assert "nothing to say, from 1,560 rows of 2 tables." in out
+    assert out.rstrip().endswith("is valid: 4 features")
+
+
+def test_findings_are_numbered_beside_their_column_and_fail_only_when_strict(check: Run) -> None:
+    text = SMALL.replace("size: {type: float64, between: [0, 1000]}", "size: {type: int64}")
+    code, out, _ = check(text=text)
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.strip().startswith("size"))
+    assert row.split()[-1] == "1"
+    assert "1 error   jobs: size  Declared int64, seen float64" in out
+    assert "→ A file with one such value is refused as a whole. Declare it float64." in out
+    assert "1 error, from 1,560 rows" in out
+    code, _, err = check("--strict", text=text)
+    assert (code, err) == (1, "evergreen: --strict: 1 finding is an error or a warning\n")
+
+
+def test_without_drops_each_table_says_so_and_params_are_valid(check: Run) -> None:
+    code, out, err = check(days=0)
+    assert (code, err) == (0, "")
+    assert "jobs  nothing to look at: no file matches drops/jobs-*.csv" in out
+    assert "outcomes  nothing to look at: no file matches" in out
+    assert "No table has rows yet: checked without data." in out
+
+
+def test_a_source_that_cannot_be_read_does_not_keep_the_others(check: Run, tmp_path: Path) -> None:
+    drop = tmp_path / "project" / "drops" / "jobs-000.csv"
+    drop.parent.mkdir(parents=True)
+    drop.write_bytes(b"id,due\n1\n")
+    text = SMALL.replace("jobs-*.csv", "jobs-000.csv")
+    write_drops(drop.parent, 20)
+    drop.write_bytes(b"id,due\n1\n")
+    code, out, _ = check(text=text, days=0)
+    assert code == 0
+    assert "jobs  nothing to look at: drops/jobs-000.csv: cannot be read:" in out
+    assert "outcomes  760 rows" in out
+
+
+def test_some_tables_few_rows_and_json(check: Run) -> None:
+    code, out, _ = check("outcomes", "--rows", "100", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert [(table["name"], table["rows"]) for table in found["tables"]] == [("outcomes", 100)]
+    assert found["label"] is None
+    assert found["tables"][0]["columns"][3]["seen"] == "float64"
+
+    code, _, err = check("outcome")
+    assert (code, "`outcome` is not a table of" in err, "known: jobs, outcomes" in err) == (1, True, True)
+
+
+def test_without_data_no_source_is_read(check: Run) -> None:
+    code, out, _ = check("--no-data")
+    assert code == 0
+    assert "rows" not in out
+    assert "is valid: 4 features" in out
+
+
+def test_a_replay_that_stands_in_the_past_is_named(check: Run) -> None:
+    _, out, _ = check(now=datetime(2024, 1, 5, tzinfo=UTC))
+    assert "lies after 2024-01-05T00:00Z, which is now" in out
+    assert "remove .evergreen/clock.json" in out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("known_at: due - interval 2 days", "known_at: duee - interval 2 days", ":8: tables.jobs.known_at: `duee"),
+        (
+            "known_at: due - interval 2 days",
+            "known_at: due - - (",
+            ":8: tables.jobs.known_at: `due - - (` is not a SQL",
+        ),
+        (
+            "value: late > 10",
+            "value: lat > 10",
+            ":26: prediction.label.value: `lat > 10` names the column `lat`; did you",
+        ),
+        ("hour: hour(local(due))", "hour: hour(local(size))", ":28: features.row.hour: `hour(local(size))` cannot be"),
+        ("mean: late > 10", "mean: later > 10", ":29: features.trailing.team_late_3d.mean: `later > 10` names"),
+        ("categorical: [team]", "categorical: []", ":28: the feature `team` is VARCHAR"),
+        ("max_iter: 20", "max_itr: 20", ":32: training.options: hist_gradient_boosting has no option `max_itr`"),
+        (
+            "kind: csv, path: drops/jobs",
+            "kind: cvs, path: drops/jobs",
+            ":6: `tables.jobs.source.kind` is `cvs`: did you",
+        ),
+        ("path: drops/jobs-*.csv", "paht: drops/jobs-*.csv", ":6: `tables.jobs.source.paht` is not an option: did you"),
+        ("between: [0, 1000]", "between: [1000, 0]", ":13: tables.jobs.columns.size.between: no value lies between"),
+        ("in: [red, green, blue]", "matches: '('", ":12: tables.jobs.columns.team.matches: `(` is not a regular"),
+        (
+            "monitoring: {min_rows: 50}",
+            "monitoring: {drift: {columns: [tame]}}",
+            ":34: monitoring.drift.columns: `tame` is not a feature; did you mean `team`?",
+        ),
+    ],
+)
+def test_a_mistake_in_params_is_named_with_its_line(check: Run, old: str, new: str, expected: str) -> None:
+    assert old in SMALL
+    code, out, err = check(params=SMALL.replace(old, new), days=0)
+    assert (code, out) == (1, "")
+    assert "params.yaml" + expected in err
+
+
+def test_unknown_columns_list_the_known_ones_and_all_mistakes_come_at_once(check: Run) -> None:
+    params = SMALL.replace("value: late > 10", "value: lat > 10").replace("path: drops/out", "paht: drops/out")
+    params = params.replace("max_iter: 20", "max_itr: 20")
+    _, _, err = check(params=params, days=0)
+    assert "did you mean `late`? Known: id, due, team, late" in err
+    assert len(err.splitlines()) == 4  # two about the source, one of the label, one of the option
+    assert "Traceback" not in err
