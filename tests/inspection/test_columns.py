@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from io import StringIO
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from rich.console import Console
 
 from evergreen.inspection.convert import convert
+from evergreen.inspection.records import Inspection
+from evergreen.inspection.report import print_report
 from tests.inspection.planted import about, look, only, planted, small
 
 
@@ -145,3 +152,30 @@ def test_what_converts_and_what_is_lost(values: list[object], type_: str, lost: 
 def test_moments_with_an_offset_are_utc() -> None:
     found = convert(pa.chunked_array([["2024-01-31T10:00+02:00"]]), "timestamp")
     assert str(found.values[0].as_py()) == "2024-01-31 08:00:00"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([[1], [2]] * 600), pa.array([{"a": 1}] * 1200), pa.array([b"x", b"\xff"] * 600),
+        pa.array(["x", "y"] * 600, pa.large_string()), pa.array(["x", None] * 600).dictionary_encode(),
+        pa.array([Decimal("1.50"), None] * 600), pa.array([time(6), time(7)] * 600), pa.array([timedelta(1)] * 1200),
+        pa.array([0, 2**40] * 600, pa.timestamp("ns", "Europe/Berlin")), pa.array([datetime.min] * 1200),
+        pa.array([float("inf"), float("nan")] * 600), pa.array([2**63] * 1200, pa.uint64()),
+    ],
+    ids=lambda values: str(values.type),
+)  # fmt: skip
+@pytest.mark.parametrize("column", ["id", "due", "size", "new"])
+def test_whatever_type_a_source_has_is_shown(values: pa.Array, column: str) -> None:
+    """Declared as whole number, moment, number, or not at all: never an error of our own."""
+    jobs = planted()["jobs"]
+    jobs[column] = range(1200)
+    table = pa.Table.from_pandas(jobs, preserve_index=False)
+    table = table.set_column(table.column_names.index(column), column, values)
+    found = look({"jobs": table, "outcomes": planted()["outcomes"]})
+    shown = next(one for one in found.tables[0].columns if one.name == column)
+    assert shown.seen
+    assert Inspection.model_validate_json(found.model_dump_json()) == found
+    page = StringIO()
+    print_report(found, Console(file=page, width=100))
+    assert column in page.getvalue()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evergreen.inspection.convert import convert, is_text, type_name
 from evergreen.inspection.records import ColumnSeen, Finding
 from evergreen.inspection.samples import Sample
+from evergreen.inspection.uses import quoted
 from evergreen.params.tables import ColumnType
 
 if TYPE_CHECKING:
@@ -68,10 +69,8 @@ def check_columns(sample: Sample) -> Iterator[Finding]:
 
 def some_values(values: pa.ChunkedArray, count: int = 3) -> tuple[str, ...]:
     """The first different values, as text."""
-    import pyarrow.compute as pc
-
-    head = values.slice(0, 2000)
-    return tuple(shown(value) for value in pc.unique(head.drop_null()).slice(0, count).to_pylist())
+    known = values.slice(0, 2000).drop_null().to_pylist()
+    return tuple(dict.fromkeys(shown(value) for value in known))[:count]
 
 
 def shown(value: Any) -> str:
@@ -107,7 +106,7 @@ def _column(
         name=name, role=role, declared=declared, seen=None if seen is None else type_name(seen.type),
         nulls=None if seen is None else values.null_count / max(len(values), 1),
         values=len(pc.unique(known)) if countable and seen is not None else None,
-        examples=some_values(values) if countable else (),
+        examples=some_values(values),
     )  # fmt: skip
 
 
@@ -122,12 +121,12 @@ def _missing(sample: Sample, name: str) -> Finding:
 
 
 def _zoneless(sample: Sample, names: list[str]) -> Finding:
-    local = sample.time_zone if sample.time_zone != "UTC" else "Europe/Berlin"
+    first, local = quoted(names[0]), sample.time_zone if sample.time_zone != "UTC" else "Europe/Berlin"
     return Finding(
         severity="note", table=sample.name, column=", ".join(names),
         seen="These times have no zone: they are read as UTC.",
         todo=f"Nothing if they are UTC. If they are local times, add a derived column and use that one: "
-        f"`{names[0]}_utc: timezone('UTC', timezone('{local}', {names[0]}))`.",
+        f"`utc: timezone('UTC', timezone('{local}', {first}))`.",
     )  # fmt: skip
 
 
@@ -176,13 +175,13 @@ def _mend(sample: Sample, name: str, type_: ColumnType, values: pa.ChunkedArray,
     if type_ in ("timestamp", "date") and is_text(values.type):
         return (
             f"{refused}Times are read as ISO 8601, such as 2024-03-01T04:00:00Z. For another form declare it string "
-            f"and add a derived column: `{name}_at: strptime({name}, '%d.%m.%Y %H:%M')`."
+            f"and add a derived column: `at: strptime({quoted(name)}, '%d.%m.%Y %H:%M')`."
         )
     if type_ == "timestamp":
         return (
             f"{refused}Declare it int64 and add a derived column, for seconds since 1970: "
-            f"`{name}_at: make_timestamp({name} * 1000000)`."
+            f"`at: make_timestamp({quoted(name)} * 1000000)`."
         )
     if type_ == "date":
-        return f"{refused}Declare it timestamp; a derived column can take the day: `cast({name} as date)`."
+        return f"{refused}Declare it timestamp; a derived column can take the day: `cast({quoted(name)} as date)`."
     return f"{refused}Declare it {'float64' if 'float' in type_name(values.type) else type_name(values.type)}."

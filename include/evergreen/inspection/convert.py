@@ -142,6 +142,8 @@ def _from_typed(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray
         return nothing
     try:
         made = values.cast(wanted, safe=False)
+        if pa.types.is_floating(wanted):  # which rounds what it cannot hold, and refuses nothing
+            return made
         same = pc.equal(made.cast(values.type, safe=False), values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return nothing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.inspection.columns import check_columns, describe_columns
@@ -11,7 +11,7 @@ from evergreen.inspection.contract import check_contract
 from evergreen.inspection.keys import check_keys
 from evergreen.inspection.labels import check_label, describe_label
 from evergreen.inspection.leaks import check_leaks
-from evergreen.inspection.moments import check_known_at
+from evergreen.inspection.moments import check_known_at, moment
 from evergreen.inspection.outcome import find_outcome
 from evergreen.inspection.records import SEVERITIES, Finding, Inspection, LabelSeen, TableSeen
 from evergreen.inspection.samples import Sample, take_sample
@@ -71,11 +71,7 @@ def _table(sample: Sample) -> TableSeen:
 
     known = sample.known_at()
     known = known[~np.isnat(known)]
-    ends = (
-        [moment.astype("datetime64[us]").item().replace(tzinfo=UTC) for moment in (known.min(), known.max())]
-        if len(known)
-        else [None, None]
-    )
+    ends = [moment(known.min()), moment(known.max())] if len(known) else [None, None]
     return TableSeen(
         name=sample.name, source=_source(sample.spec), rows=sample.rows, known_from=ends[0], known_to=ends[1],
         columns=describe_columns(sample),

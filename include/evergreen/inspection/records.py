@@ -50,8 +50,8 @@ class TableSeen(Record):
     source: str
     rows: int = 0
     reason: str | None = None
-    known_from: datetime | None = None
-    known_to: datetime | None = None
+    known_from: str | None = None
+    known_to: str | None = None
     columns: tuple[ColumnSeen, ...] = ()
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from evergreen.inspection.records import ColumnSeen, Finding, Inspection, Severity, TableSeen
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
-_WIDTH, _NAME = 120, 32  # of the page where there is no terminal to ask, and of the longest name that is not cut
+_WIDTH, _NAME = 120, 56  # of the page where there is no terminal to ask, and of the longest cell that is not cut
+_COLUMNS: dict[str, Literal["left", "right"]] = {
+    "  column": "left", "declared": "left", "seen": "left", "nulls": "right", "values": "right", "such as": "left",
+    "see": "left",
+}  # fmt: skip
 
 
 def print_report(inspection: Inspection, console: Console | None = None) -> None:
@@ -19,7 +24,8 @@ def print_report(inspection: Inspection, console: Console | None = None) -> None
     console = console or _console()
     numbers = {id(finding): number for number, finding in enumerate(inspection.findings, 1)}
     for table in inspection.tables:
-        console.print(*_table(table, inspection.findings, numbers), sep="\n")
+        for part in _table(table, inspection.findings, numbers, console.width):
+            console.print(part)
     if inspection.label is not None:
         console.print(_label(inspection), highlight=False)
     if inspection.findings:
@@ -35,49 +41,57 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=_WIDTH)
 
 
-def _table(table: TableSeen, findings: Iterable[Finding], numbers: dict[int, int]) -> Iterable[RenderableType]:
+def _table(
+    table: TableSeen, findings: Iterable[Finding], numbers: dict[int, int], width: int
+) -> Iterable[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
     if table.reason is not None:
         yield Text.assemble("\n", (table.name, "bold"), "  nothing to look at: ", table.reason)
         return
-    span = f", known from {table.known_from:%Y-%m-%d} to {table.known_to:%Y-%m-%d}" if table.known_from else ""
-    yield Text.assemble("\n", (table.name, "bold"), f"  {table.rows:,} rows{span}  ", (table.source, "dim"))
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    grid.add_column(
-        "  column", overflow="ellipsis", no_wrap=True, min_width=min(_NAME, _longest(table)), max_width=_NAME
-    )
-    grid.add_column("declared", no_wrap=True)
-    grid.add_column("seen", no_wrap=True)
-    grid.add_column("nulls", justify="right", no_wrap=True)
-    grid.add_column("values", justify="right", no_wrap=True)
-    grid.add_column("such as", overflow="ellipsis", no_wrap=True, ratio=1)
-    grid.add_column("see", no_wrap=True, min_width=3)
+    days = [moment.split("T")[0] for moment in (table.known_from, table.known_to) if moment]
+    span = f", known from {days[0]} to {days[1]}" if days else ""
+    title = Text.assemble("\n", (table.name, "bold"), f"  {table.rows:,} rows{span}  ", (table.source, "dim"))
+    title.truncate(width, overflow="ellipsis")
+    yield title
     mine = [finding for finding in findings if finding.table == table.name and finding.column]
-    for column in table.columns:
-        hits = [one for one in mine if column.name in str(one.column).split(", ")]
-        grid.add_row(*_cells(column, hits, numbers), style="dim" if column.role == "undeclared" else "")
+    rows = [
+        [*_cells(column), _see([one for one in mine if column.name in str(one.column).split(", ")], numbers)]
+        for column in table.columns
+    ]
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    used = 0
+    for place, (name, justify) in enumerate(_COLUMNS.items()):
+        longest = max(len(name), *(len(row[place]) for row in rows))
+        if name == "such as":  # which takes what is left, and leaves room for the last
+            longest = min(longest, max(width - used - 12, 20))
+        size = min(longest, _NAME)
+        used += size + 2
+        grid.add_column(name, justify=justify, width=size, no_wrap=True, overflow="ellipsis")
+    for column, row in zip(table.columns, rows, strict=True):
+        grid.add_row(*row, style="dim" if column.role == "undeclared" else "")
     yield grid
 
 
-def _longest(table: TableSeen) -> int:
-    return max((len(column.name) + 8 for column in table.columns), default=0)
-
-
-def _cells(column: ColumnSeen, findings: list[Finding], numbers: dict[int, int]) -> Iterable[RenderableType]:
+def _cells(column: ColumnSeen) -> list[Text]:
     from rich.text import Text
 
-    see = Text(", ").join(Text(str(numbers[id(one)]), style=_STYLES[one.severity]) for one in findings)
-    return (
-        Text(f"  {column.name}" + (" (key)" if column.role == "key" else "")),
-        Text(column.declared or "-"),
-        Text(column.seen or "missing"),
-        Text("" if column.nulls is None else _percent(column.nulls)),
-        Text("" if column.values is None else f"{column.values:,}"),
-        Text(", ".join(column.examples)),
-        see,
+    texts = (
+        f"  {column.name}" + (" (key)" if column.role == "key" else ""),
+        column.declared or "-",
+        column.seen or "missing",
+        "" if column.nulls is None else _percent(column.nulls),
+        "" if column.values is None else f"{column.values:,}",
+        ", ".join(column.examples),
     )
+    return [Text(text) for text in texts]
+
+
+def _see(findings: list[Finding], numbers: dict[int, int]) -> Text:
+    from rich.text import Text
+
+    return Text(", ").join(Text(str(numbers[id(one)]), style=_STYLES[one.severity]) for one in findings)
 
 
 def _percent(share: float) -> str:
