@@ -35,7 +35,7 @@ def test_rows_that_are_never_predicted() -> None:
     tables = planted()
     tables["jobs"]["due"] = tables["jobs"]["due"].mask(tables["jobs"]["id"] <= 6)
     found = only(look(tables), "jobs", "prediction.at")
-    assert (found.severity, "no value in 6 of 1,200 rows" in found.seen) == ("warning", True)
+    assert (found.severity, "no value in 6 of 1,200 rows" in found.seen) == ("note", True)
 
 
 def test_labels_that_join_no_row_show_both_sides() -> None:

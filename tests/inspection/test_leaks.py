@@ -79,12 +79,15 @@ def test_null_only_where_the_row_never_gets_a_label() -> None:
     tables["jobs"]["hint"] = np.where(never, np.nan, 1.0)
     assert "null exactly when the row never gets a label" in only(look(tables), "jobs", "hint").seen
     tables["jobs"]["hint"] = np.where(never & (RNG.random(1200) < 0.5), np.nan, 1.0)
-    assert "none of which ever gets a label" in only(look(tables), "jobs", "hint").seen
+    found = only(look(tables, small(DECLARED, USED)), "jobs", "hint")
+    assert (found.severity, "none of which ever gets a label" in found.seen) == ("warning", True)
 
 
 def test_null_in_rows_of_one_class_only() -> None:
-    found = only(look(with_hint(np.where(label() & (RNG.random(1200) < 0.4), np.nan, 1.0))), "jobs", "hint")
+    gaps = np.where(label() & (RNG.random(1200) < 0.4), np.nan, 1.0)
+    found = only(look(with_hint(gaps), small(DECLARED, USED)), "jobs", "hint")
     assert "and the label of each is true" in found.seen
+    assert found.severity == "note", "what is missing may well say something"
 
 
 def in_row(**columns: object) -> dict[str, pd.DataFrame]:

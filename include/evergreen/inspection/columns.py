@@ -12,6 +12,7 @@ from evergreen.inspection.records import ColumnSeen, Finding
 from evergreen.inspection.samples import Sample
 from evergreen.inspection.uses import quoted
 from evergreen.params.tables import ColumnType
+from evergreen.sources.catalog import SOURCES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -165,10 +166,11 @@ def _mend(sample: Sample, name: str, type_: ColumnType, values: pa.ChunkedArray,
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        options = SOURCES[sample.spec.source["kind"]].model_fields
         texts = pc.unique(values.filter(pa.array(bad)).drop_null())
         if type_ == "int64" and not convert(pa.chunked_array([texts]), "float64").bad.any():
             return f"{refused}Declare it float64."
-        if len(texts) <= 3:
+        if len(texts) <= 3 and "null_values" in options:
             nulls = ", ".join(f'"{text}"' for text in ("", *texts.to_pylist()))
             return f"{refused}If that means a missing value: `tables.{sample.name}.source.null_values: [{nulls}]`."
         return f"{refused}Declare it string, or mend the source."

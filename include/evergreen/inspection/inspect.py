@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.inspection.columns import check_columns, describe_columns
 from evergreen.inspection.contract import check_contract
+from evergreen.inspection.features import check_features
 from evergreen.inspection.keys import check_keys
 from evergreen.inspection.labels import check_label, describe_label
 from evergreen.inspection.leaks import check_leaks
@@ -44,6 +45,7 @@ def judge(params: Params, samples: Mapping[str, Sample | str], as_of: datetime, 
         for check in (check_columns, check_keys, check_contract):
             findings += check(sample)
         findings += check_known_at(sample, as_of, replaying)
+    findings += check_features(params, samples)
     label, found = _label(params, samples, as_of)
     findings += found
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))

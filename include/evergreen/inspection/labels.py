@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evergreen.clock import naive
 from evergreen.features.labels import label_by
 from evergreen.inspection.columns import some_values
-from evergreen.inspection.moments import counted, example, moment
+from evergreen.inspection.moments import MANY, counted, example, moment
 from evergreen.inspection.outcome import Outcome
 from evergreen.inspection.records import Finding, LabelSeen
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evergreen.params import Params
 
 NEVER = timedelta(days=3650)  # later than this is a mistake, not patience
-_MANY = 0.05  # share of rows above which something is wrong with an expression
+_EARLY = 0.01  # share of labels that may come early: some outcomes are
 
 
 def describe_label(outcome: Outcome) -> LabelSeen:
@@ -51,14 +51,15 @@ def _predictions(params: Params, outcome: Outcome) -> Iterator[Finding]:
     nothing = np.isnat(outcome.time)
     if nothing.any():
         yield Finding(
-            severity="error" if nothing.all() else "warning", table=rows.name, column="prediction.at",
+            severity="error" if nothing.all() else "warning" if nothing.mean() > MANY else "note",
+            table=rows.name, column="prediction.at",
             seen=f"`{text}` has no value in {counted(nothing)}, such as {example(rows, nothing)}.",
             todo="These are never predicted. Let it be made of columns that every row has.",
         )  # fmt: skip
     late = outcome.time < outcome.known
     if late.any():
         yield Finding(
-            severity="error" if late.all() else "warning" if late.mean() > _MANY else "note",
+            severity="error" if late.all() else "warning" if late.mean() > MANY else "note",
             table=rows.name, column="prediction.at",
             seen=f"`{text}` lies before `known_at` ({rows.spec.known_at}) in {counted(late)}, such as "
             f"{example(rows, late)}.",
@@ -120,7 +121,7 @@ def _maturity(params: Params, outcome: Outcome, as_of: datetime) -> Iterator[Fin
         )  # fmt: skip
     if (early := known <= time).any():
         yield Finding(
-            severity="warning", table=table.name, column="label",
+            severity="warning" if early.mean() > _EARLY else "note", table=table.name, column="label",
             seen=f"The label is known before the prediction is made in {counted(early)}: `{place} against "
             f"`prediction.at` ({params.prediction.at}), such as {moment(known[early][0])} against "
             f"{moment(time[early][0])}.",

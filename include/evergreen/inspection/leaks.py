@@ -40,7 +40,9 @@ def check_leaks(params: Params, outcome: Outcome) -> Iterator[Finding]:
             yield _is_the_label(params, rows.name, name, used[name])
     flagged = {feature for features in used.values() for feature in features}
     yield from _check_features(params, outcome, flagged)
-    yield from _check_views(params, outcome, {*own, *(name for name, suspect in suspects.items() if suspect.sure)})
+    yield from _check_views(
+        params, outcome, {*own, *(name for name, suspect in suspects.items() if suspect.kind == "label")}
+    )
 
 
 def _candidates(outcome: Outcome) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def _column(table: str, name: str, suspect: Suspect, features: list[str]) -> Fin
             f"Used by {_features(features)}. Is it known when the prediction is made? If not, remove it there, or let "
             "it come from a table whose `known_at` says when it is known."
         )
-        severity: Severity = "warning"
+        severity: Severity = "note" if suspect.kind == "some" else "warning"
     else:
         todo = "No feature uses it. Leave it so, unless it is known when the prediction is made."
         severity = "note"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evergreen.inspection.convert import is_number
 from evergreen.inspection.outcome import Outcome
@@ -22,10 +22,10 @@ _HEAD = 64  # rows that rule out nearly every pair of columns
 
 
 class Suspect(NamedTuple):
-    """What is wrong with a column; a sure leak is almost perfect, an unsure one tells of some rows only."""
+    """What is wrong with a column: it tells the label of every row, or whether there is one, or tells of some rows."""
 
     why: str
-    sure: bool
+    kind: Literal["label", "whether", "some"]
 
 
 def find_suspects(outcome: Outcome, columns: Mapping[str, pa.ChunkedArray]) -> dict[str, Suspect]:
@@ -37,18 +37,18 @@ def find_suspects(outcome: Outcome, columns: Mapping[str, pa.ChunkedArray]) -> d
         missing = values.is_null().to_numpy(zero_copy_only=False)
         at_labels = missing[labelled]
         if (auc := strength(outcome.label[labelled], filtered(values, labelled))) >= PERFECT:
-            found[name] = Suspect(f"Alone it tells the label: ROC AUC {auc:.3f}.", True)
+            found[name] = Suspect(f"Alone it tells the label: ROC AUC {auc:.3f}.", "label")
         elif same_rows(at_labels, label) >= _EXACT or same_rows(at_labels, ~label) >= _EXACT:
             way = "true" if same_rows(at_labels, label) >= _EXACT else "false"
-            found[name] = Suspect(f"It is null exactly when the label is {way}.", True)
+            found[name] = Suspect(f"It is null exactly when the label is {way}.", "label")
         elif same_rows(missing[settled], unlabelled[settled]) >= _EXACT:
-            found[name] = Suspect("It is null exactly when the row never gets a label.", True)
+            found[name] = Suspect("It is null exactly when the row never gets a label.", "whether")
         elif only_among(at_labels, label) or only_among(at_labels, ~label):
             way = "true" if label[at_labels].all() else "false"
-            found[name] = Suspect(f"It is null in {at_labels.sum():,} rows, and the label of each is {way}.", False)
+            found[name] = Suspect(f"It is null in {at_labels.sum():,} rows, and the label of each is {way}.", "some")
         elif only_among(missing[settled], unlabelled[settled]):
             count = missing[settled].sum()
-            found[name] = Suspect(f"It is null in {count:,} rows, none of which ever gets a label.", False)
+            found[name] = Suspect(f"It is null in {count:,} rows, none of which ever gets a label.", "whether")
     return found
 
 
@@ -69,7 +69,7 @@ def find_parts(own: Collection[str], columns: Mapping[str, pa.ChunkedArray]) -> 
             for way, made in ways.items():
                 if _equal(made[:_HEAD], numbers[whole][:_HEAD]) and _equal(made, numbers[whole]):
                     why = f"The label is made of `{whole}`, which is `{way}` in every row."
-                    found |= {one: Suspect(why, True), other: Suspect(why, True)}
+                    found |= {one: Suspect(why, "label"), other: Suspect(why, "label")}
     return found
 
 
