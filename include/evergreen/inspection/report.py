@@ -48,7 +48,7 @@ def _table(
     from rich.text import Text
 
     if table.reason is not None:
-        yield Text.assemble("\n", (table.name, "bold"), "  nothing to look at: ", table.reason)
+        yield Text.assemble((table.name, "bold"), "  nothing to look at: ", table.reason)
         return
     days = [moment.split("T")[0] for moment in (table.known_from, table.known_to) if moment]
     span = f", known from {days[0]} to {days[1]}" if days else ""
