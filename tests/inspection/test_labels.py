@@ -21,7 +21,24 @@ def test_rows_without_known_at_and_rows_of_the_future() -> None:
     tables["outcomes"]["due"] += pd.Timedelta(days=365)
     found = only(look(tables), "outcomes", "known_at")
     assert found.severity == "warning"
-    assert "lies after 2024-06-01T00:00Z, which is now, in 1,200 of 1,200 rows" in found.seen
+    assert "lies after now (2024-06-01T00:00Z) in 1,200 of 1,200 rows" in found.seen
+
+
+def test_rows_announced_ahead_are_noted_and_a_mistyped_year_is_not() -> None:
+    tables = planted()
+    soon = tables["outcomes"]["due"].mask(tables["outcomes"]["id"] == 5, pd.Timestamp("2024-06-10", tz="UTC"))
+    tables["outcomes"]["due"] = soon
+    assert only(look(tables), "outcomes", "known_at").severity == "note"
+    ahead = ("known_at: due + interval 1 day", "known_at: due + interval 1 day\n    ahead: 14 days")
+    assert about(look(tables, small(ahead)), "outcomes", "known_at") == []
+
+    tables["outcomes"]["due"] = soon.mask(tables["outcomes"]["id"] == 7, pd.Timestamp("2204-06-10", tz="UTC"))
+    found = only(look(tables), "outcomes", "known_at")
+    assert found.severity == "warning"
+    assert "in 2 of 1,200 rows (0.17%), up to 2204-06-11T00:00Z, such as id=7" in found.seen
+    found = only(look(tables, small(ahead)), "outcomes", "known_at")
+    assert "and 14 days (`ahead`) in 1 of 1,200 rows" in found.seen
+    assert found.todo.startswith("They go to quarantine.")
 
 
 def test_rows_that_are_never_predicted() -> None:

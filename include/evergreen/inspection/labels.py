@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen.clock import naive
 from evergreen.features.labels import label_by
 from evergreen.inspection.columns import some_values
-from evergreen.inspection.moments import MANY, counted, example, moment
+from evergreen.inspection.moments import MANY, NEVER, counted, example, moment
 from evergreen.inspection.outcome import Outcome
 from evergreen.inspection.records import Finding, LabelSeen
 
 if TYPE_CHECKING:
     from evergreen.params import Params
 
-NEVER = timedelta(days=3650)  # later than this is a mistake, not patience
 _EARLY = 0.01  # share of labels that may come early: some outcomes are
 
 
