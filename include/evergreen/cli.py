@@ -183,7 +183,7 @@ def _each(tables: list[str], run: Any) -> None:
         try:
             _show(run(table))
         except EvergreenError as error:
-            failures.append(f"{table}: {error}")
+            failures.append(f"{table}: {str(error).removeprefix(f'{table}: ')}")
     if failures:
         raise EvergreenError("\n".join(failures))
 

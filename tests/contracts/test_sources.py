@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evergreen.errors import ParamsError, SourceError
@@ -66,9 +68,31 @@ class CsvHarness:
         self.put(name, make_rows(50_000, 200_000))
         with (self.folder / f"{name}.csv").open("a") as stream:
             stream.write("9,2013-01-0")
+        os.utime(self.folder / f"{name}.csv", (0, 0))  # nobody writes it any more
 
 
-HARNESSES: dict[str, type[Harness]] = {"csv": CsvHarness}
+class ParquetHarness:
+    """Files in a folder, of the types that pandas and Spark make."""
+
+    options = {"kind": "parquet", "path": "drops/*.parquet"}
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "drops"
+        self.folder.mkdir()
+
+    def put(self, name: str, rows: list[dict[str, Any]], **last: Any) -> None:
+        table = pa.Table.from_pylist([*rows, *([rows[-1] | last] if last else [])])
+        table = table.set_column(2, "team", table["team"].dictionary_encode())
+        pq.write_table(table, self.folder / f"{name}.parquet", row_group_size=150_000)
+
+    def offer_again(self, name: str) -> None:
+        (self.folder / f"{name}-copy.parquet").write_bytes((self.folder / f"{name}.parquet").read_bytes())
+
+    def put_broken(self, name: str) -> None:
+        self.put(name, make_rows(50_000, 200_000), id=0.5)
+
+
+HARNESSES: dict[str, type[Harness]] = {"csv": CsvHarness, "parquet": ParquetHarness}
 
 
 def make_rows(first: int, count: int) -> list[dict[str, Any]]:
@@ -127,8 +151,6 @@ def request_for(project: Project, **read: Any) -> Request:
 
 
 def raw_ids(project: Project) -> list[int]:
-    import pyarrow.parquet as pq
-
     files = [file for manifest in read_manifests(raw_folder(project.lake, "jobs")) for file in manifest.files]
     return [id for file in files for id in pq.read_table(project.lake / file.path)["id"].to_pylist()]
 

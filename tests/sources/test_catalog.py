@@ -13,7 +13,7 @@ from tests.conftest import SMALL
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"kind": "cvs"}, r"`tables.jobs.source.kind` is `cvs`: did you mean `csv`\? Known: csv"),
+        ({"kind": "cvs"}, r"`tables.jobs.source.kind` is `cvs`: did you mean `csv`\? Known: csv, parquet"),
         ({"kind": "smtp"}, r"`tables.jobs.source.kind` is `smtp`: Known: csv"),
         ({"kind": "csv"}, r"`tables.jobs.source` lacks `path`: A path or glob"),
         ({"kind": "csv", "path": 3}, r"`tables.jobs.source.path` is 3: .*valid string"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,8 @@ import pyarrow as pa
 import pytest
 
 from evergreen.errors import SourceError
-from evergreen.sources.base import Request
-from evergreen.sources.catalog import open_source
+from tests.sources.drops import SCHEMA, read_one, settled
 
-SCHEMA = pa.schema([("id", pa.int64()), ("at", pa.timestamp("us")), ("name", pa.string()), ("x", pa.float64())])
 HEADER = b"id,at,name,x\n"
 ROW = b"1,2013-01-01T05:00:00Z,ann,2.5\n"
 ANN = {"id": 1, "at": datetime(2013, 1, 1, 5), "name": "ann", "x": 2.5}
@@ -29,11 +27,8 @@ def read(tmp_path: Path) -> Read:
         content: bytes, name: str = "drop.csv", schema: pa.Schema = SCHEMA, **options: Any
     ) -> list[dict[str, Any]]:
         (tmp_path / name).write_bytes(content)
-        source = open_source("jobs", {"kind": "csv", "path": "drop*", **options})
-        (delivery,) = source.deliveries(Request(tmp_path, "jobs", schema, datetime(2013, 4, 1, tzinfo=UTC)))
-        rows: list[dict[str, Any]] = pa.Table.from_batches(list(delivery.batches()), schema).to_pylist()
-        assert delivery.receipt().bytes == len(content)
-        return rows
+        settled(tmp_path / name)
+        return read_one(tmp_path, "csv", schema, **options)
 
     return read
 
@@ -124,7 +119,10 @@ def test_a_compressed_file_of_zstd_is_unpacked(read: Read) -> None:
     [
         (b"", "drop.csv: is empty; expected at least a header"),
         (b"\n\n", "is empty"),
-        (b"id,name\n1,ann\n", "drop.csv: lacks the declared columns `at`, `x`. Found: id, name"),
+        (b"id,name\n1,ann\n", "drop.csv: lacks the declared columns `at`, `x`. Found: `id`, `name`"),
+        (b"id;at;name;x\n1;;ann;2\n", "Found: `id;at;name;x`. Should `delimiter` be ';'"),
+        (ROW, "lacks the declared columns .* The first line has to name the columns"),
+        (b"id,at,name,\xfc\n1,,ann,2\n", "lacks the declared column `x`. .* The header is not UTF-8; save"),
         (b"id,at,name,x,id\n1,,ann,,2\n", "more than one column named `id`"),
         (HEADER + ROW * 9 + b"two,,ann,\n", "drop.csv: row 11 .*column `id`: `two` is not of the declared type int64"),
         (HEADER + b"517.0,,ann,\n", "row 2 .*column `id`: `517.0`"),
@@ -133,7 +131,18 @@ def test_a_compressed_file_of_zstd_is_unpacked(read: Read) -> None:
         (HEADER + ROW + b"1,2013-02-30,ann,\n", "row 3 .*`2013-02-30`"),
         (HEADER + ROW + b"1,,m\xfcller,\n", "row 3 .*column `name`: not UTF-8"),
         (HEADER + ROW + b"1,,ann", "row 3 has 3 values, the header 4; was the file cut off"),
-        (HEADER + b"1,,ann,2.5,7\n", "row 2 has 5 values, the header 4"),
+        (HEADER + b"1,,ann,2.5,7\n", "row 2 has 5 values, the header 4; was the file cut off"),
+        (HEADER + ROW + b'1,,"ann,2\n2,,bob,3\n', "row 3 has 3 values, the header 4; is a quote not closed"),
+        ((HEADER + ROW).decode().encode("utf-16"), "looks like UTF-16, .* save the file as UTF-8"),
+        ((HEADER + ROW).decode().encode("utf-16-be"), "first line holds NUL bytes: .*; save the file as UTF-8"),
+        (HEADER + ROW + b"\0" * 9, "line 3 holds NUL bytes"),
+        (HEADER + ROW + b"1,,a\0nn,2.5\n" + ROW, "line 3 holds NUL bytes"),
+        (gzip.compress(HEADER), "is packed with gzip; such a file's name has to end in .gz"),
+        (b"PK\x03\x04" + b"\0" * 99, "is a zip archive or a spreadsheet"),
+        (b"PAR1" + b"\0" * 99, "is a Parquet file; those have a source of their own, `kind: parquet`"),
+        (b"x" * (2 << 20), "its header does not end within 1,048,576 bytes"),
+        (b'id,at,name,x,"' + b"x\n" * (1 << 20), "its header does not end within 1,048,576 bytes"),
+        (HEADER + ROW * 99 + b"1,,ann,2" + b"2" * (5 << 20), "row 101 is millions of characters long"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_place_and_reason(read: Read, content: bytes, reason: str) -> None:
@@ -170,34 +179,3 @@ def test_the_row_of_an_error_is_right_behind_the_first_block(read: Read) -> None
         read(HEADER + ROW * 200_000 + b"1,,ann,?\n")
     with pytest.raises(SourceError, match=r"row 200002 .*column `at`: `\?`"):
         read(HEADER + ROW * 200_000 + b"1,?,ann,\n")
-
-
-def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "drop.csv").write_bytes(HEADER + ROW)
-    source = open_source("jobs", {"kind": "csv", "path": "*.csv"})
-    for delivery in source.deliveries(Request(tmp_path, "jobs", SCHEMA, datetime(2013, 4, 1, tzinfo=UTC))):
-        with (tmp_path / "drop.csv").open("ab") as stream:
-            stream.write(ROW)
-        list(delivery.batches())
-        with pytest.raises(SourceError, match="changed while it was read"):
-            delivery.receipt()
-
-
-def test_a_glob_may_cross_folders_and_skips_them(tmp_path: Path) -> None:
-    for name in ("b/2.csv", "a/x.csv/1.csv", "a/.hidden.csv"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
-    source = open_source("jobs", {"kind": "csv", "path": "**/*.csv"})
-    request = Request(tmp_path, "jobs", SCHEMA, datetime(2013, 4, 1, tzinfo=UTC))
-    assert [delivery.origin for delivery in source.deliveries(request)] == ["a/x.csv/1.csv", "b/2.csv"]
-
-
-def test_a_link_to_nowhere_is_refused_alone(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").symlink_to("nowhere")
-    (tmp_path / "b.csv").write_bytes(HEADER + ROW)
-    source = open_source("jobs", {"kind": "csv", "path": "*.csv"})
-    request = Request(tmp_path, "jobs", SCHEMA, datetime(2013, 4, 1, tzinfo=UTC))
-    bad, good = source.deliveries(request)
-    with pytest.raises(SourceError, match=r"a.csv: cannot be read.*No such file"):
-        list(bad.batches())
-    assert sum(batch.num_rows for batch in good.batches()) == 1

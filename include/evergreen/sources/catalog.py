@@ -14,9 +14,11 @@ from evergreen.params.base import nearest
 from evergreen.params.explain import known_keys, locate
 from evergreen.sources.base import Source
 from evergreen.sources.csv import Csv
+from evergreen.sources.parquet import Parquet
 
 SOURCES: dict[str, type[BaseModel]] = {
     "csv": Csv,
+    "parquet": Parquet,
 }
 
 
