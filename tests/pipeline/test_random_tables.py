@@ -1,14 +1,18 @@
 """A third use case, made of random tables with names that nobody would choose: from zero to a monitored week.
 
 Its labels lie in a file of their own and are joined by an id of another name, the label is whether a text is there at
-all, and no feature looks back. The stages are called one after another, as the DAGs do, with the real DVC and MLflow.
+all, and no feature looks back. One comes as CSV, and its stages are called one after another, with the real DVC and
+MLflow; the other as Parquet of types that other tools write, and goes through the real DAGs.
 """
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -17,6 +21,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from evergreen.builds.build import run_stage, take_snapshot
+from evergreen.clock import format_time, naive
 from evergreen.features.check import check_expressions
 from evergreen.ledger import Ledger
 from evergreen.project import Project
@@ -30,13 +35,14 @@ from evergreen.stages.score import score
 from evergreen.stages.snapshot import snapshot
 from evergreen.stages.track import track
 from evergreen.stages.validate import validate
-from tests.pipeline.conftest import clone_repository
+from tests.pipeline.conftest import Loop, clone_repository, environment
 
 NAMES = ("Preis $", "Größe (m²)", "größte Länge", "100 % sicher", 'so "genannt"', "a.b", "select", "x|y", "ja, nein",
          "Straße", "$1", "Order", "it's", "tab\tstop", "${x}", "weiß nicht?", "_eigen", "Ω/s")  # fmt: skip
 LEVELS = ("rot", "grün", "dunkel blau", "N/A", "x|y", 'ein "Wort"')
 START = datetime(2024, 3, 1, tzinfo=UTC)
-DAYS, PER_DAY, FIRST = 56, 40, 42
+DAYS, PER_DAY = 56, 40
+FIRST, END = START + timedelta(days=42), START + timedelta(days=DAYS)
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,13 @@ class Case:
     """Random tables, and the params.yaml that describes them."""
 
     name: str
+    kind: str  # of their source, and the end of their files' names
     rows: pd.DataFrame
     outcomes: pd.DataFrame
     params: dict
 
 
-def make_case(seed: int) -> Case:
+def make_case(seed: int, kind: str) -> Case:
     """Two tables of 56 days with random names and values, and a label that a few of the columns decide."""
     rng = np.random.default_rng(seed)
     key, due, other_key, damage, *columns = rng.permutation(NAMES).tolist()
@@ -66,15 +73,16 @@ def make_case(seed: int) -> Case:
     chance = 1 / (1 + np.exp(-(2.5 * rows[numbers[0]].fillna(0) + 1.5 * (rows[texts[0]] == LEVELS[0]) - 0.5)))
     hit = rng.random(count) < chance
     outcomes = pd.DataFrame({other_key: rows[key], damage: np.where(hit, "Kratzer", None), "seen at": rows[due]})
-    for frame, column in ((rows, due), (outcomes, "seen at")):
-        frame[column] = frame[column].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if kind == "parquet":  # what is exact in other types: 32 bits, categories, nanoseconds in a zone
+        rows = rows.astype({key: "int32"} | dict.fromkeys(texts, "category"))
+        rows[due] = rows[due].dt.as_unit("ns").dt.tz_localize("UTC").dt.tz_convert("America/New_York")
     never = {"nulls": "never"}
     params = {
         "name": f"random{seed}",
         "time_zone": "Europe/Berlin",
         "tables": {
             "Teile": {
-                "source": {"kind": "csv", "path": "drops/rows-*.csv"},
+                "source": {"kind": kind, "path": f"drops/rows-*.{kind}"},
                 "key": [key],
                 "known_at": f"{quote(due)} - interval 1 day",
                 "columns": {key: {"type": "int64", **never}, due: {"type": "timestamp", **never}}
@@ -82,7 +90,7 @@ def make_case(seed: int) -> Case:
                 | {column: {"type": "category", "in": list(LEVELS)} for column in texts},
             },
             "Schäden": {
-                "source": {"kind": "csv", "path": "drops/outcomes-*.csv"},
+                "source": {"kind": kind, "path": f"drops/outcomes-*.{kind}"},
                 "key": [other_key],
                 "known_at": '"seen at" + interval 6 hours',
                 "columns": {
@@ -107,57 +115,94 @@ def make_case(seed: int) -> Case:
         "gate": {"window": "14 days", "floor": {"roc_auc": 0.6}, "min_rows": 200},
         "monitoring": {"min_rows": 100},
     }
-    return Case(f"random{seed}", rows, outcomes, params)
+    return Case(f"random{seed}", kind, rows, outcomes, params)
+
+
+def drop(case: Case, root: Path, until: datetime) -> None:
+    """Write what is known at `until` as new files."""
+    folder = root / "drops"
+    folder.mkdir(exist_ok=True)
+    due = case.outcomes["seen at"].dt.tz_localize("UTC")
+    for name, frame, lead in (("rows", case.rows, timedelta(days=-1)), ("outcomes", case.outcomes, timedelta(hours=6))):
+        path, known = folder / f"{name}-{until:%m%d}.{case.kind}", frame[due + lead <= until]
+        if case.kind == "csv":
+            known.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+        else:
+            known.to_parquet(path, index=False)
+
+
+def clone(case: Case, base: Path) -> Path:
+    """A clone at `base/clone` whose params.yaml is the case's."""
+    text = io.StringIO()
+    YAML().dump(case.params, text)
+    clone_repository(base / "clone", text.getvalue())
+    return base / "clone"
 
 
 def deliver(case: Case, project: Project, until: datetime) -> None:
-    """Drop, ingest and validate what is known at `until`, as new files."""
-    folder = project.root / "drops"
-    folder.mkdir(exist_ok=True)
-    due = pd.to_datetime(case.outcomes["seen at"])
-    for name, frame, lead in (("rows", case.rows, timedelta(days=-1)), ("outcomes", case.outcomes, timedelta(hours=6))):
-        frame[due + lead <= until].to_csv(folder / f"{name}-{until:%m%d}.csv", index=False)
+    """Drop, ingest and validate what is known at `until`."""
+    drop(case, project.root, until)
     for table in project.params.tables:
         assert not ingest(project, table, until).refused
         assert validate(project, table).quarantined == 0
 
 
-@pytest.mark.parametrize("seed", [1, 6])
-def test_from_zero_to_a_champion_and_a_monitored_week(
-    seed: int, tmp_path: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
-    case = make_case(seed)
-    with (tmp_path / "params.yaml").open("w") as stream:
-        YAML().dump(case.params, stream)
-    root = tmp_path / "clone"
-    clone_repository(root, (tmp_path / "params.yaml").read_text())
-    project = Project.load(root)
-    check_expressions(project.params)
-    first, end = START + timedelta(days=FIRST), START + timedelta(days=DAYS)
-
-    deliver(case, project, first)
-    assert begin(project, first).run
-    build = take_snapshot(project, first).build
-    for stage in ("features", "train", "evaluate"):
-        run_stage(project, build, stage)
-    tracked = track(project, build)
-    decided = gate(project, build, first, "a test")
-    assert promote(project, decided.decision).promoted, decided.reason
-    client = mlflow.MlflowClient(mlflow_uri)
-    assert int(client.get_model_version_by_alias(case.name, "champion").version) == tracked.version
-
-    deliver(case, project, end)
-    score(project, end, timedelta(days=DAYS - FIRST))
-    watched = monitor(project, end)
-    record = watched.record
-    assert record is not None
-    known = pd.to_datetime(case.outcomes["seen at"]) + timedelta(hours=6)
-    start = datetime.fromisoformat(record["start"])
-    stop = datetime.fromisoformat(record["end"])
-    assert record["rows"] == ((known > start) & (known <= stop)).sum()
-    assert (record["mature"], watched.drift_report is not None) == (True, True)
-    assert snapshot(project, end).rows == {"Teile": len(case.rows), "Schäden": int((known <= end).sum())}
+def check_watched(case: Case, project: Project, record: dict[str, Any], end: datetime, mlflow_uri: str) -> None:
+    """The champion is in both registries, and the monitored week has every row whose label is known."""
+    known = case.outcomes["seen at"] + timedelta(hours=6)
+    start, stop = (naive(datetime.fromisoformat(record[side])) for side in ("start", "end"))
+    assert record["rows"] == ((known > start) & (known <= stop)).sum() > 0
+    assert record["mature"]
+    assert snapshot(project, end).rows == {"Teile": len(case.rows), "Schäden": int((known <= naive(end)).sum())}
     champion = Ledger.open(project.home).champion(case.name)
     assert champion is not None
-    assert champion.build == build
+    client = mlflow.MlflowClient(mlflow_uri)
+    assert int(client.get_model_version_by_alias(case.name, "champion").version) == champion.version
+
+
+def test_from_zero_to_a_champion_and_a_monitored_week(
+    tmp_path: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
+    case = make_case(1, "csv")
+    project = Project.load(clone(case, tmp_path))
+    check_expressions(project.params)
+
+    deliver(case, project, FIRST)
+    assert begin(project, FIRST).run
+    build = take_snapshot(project, FIRST).build
+    for stage in ("features", "train", "evaluate"):
+        run_stage(project, build, stage)
+    track(project, build)
+    decided = gate(project, build, FIRST, "a test")
+    assert promote(project, decided.decision).promoted, decided.reason
+
+    deliver(case, project, END)
+    score(project, END, END - FIRST)
+    watched = monitor(project, END)
+    assert watched.record is not None
+    assert watched.drift_report is not None
+    check_watched(case, project, watched.record, END, mlflow_uri)
+    assert watched.record["build"] == build
+
+
+def test_parquet_drops_go_the_same_way_through_the_dags(tmp_path: Path, mlflow_uri: str) -> None:
+    case = make_case(6, "parquet")
+    root = clone(case, tmp_path)
+    loop = Loop(root, environment(tmp_path, [root], mlflow_uri), case.name)
+    loop.run(sys.executable, "-m", "airflow", "db", "migrate")
+    first, end = format_time(FIRST), format_time(END)
+
+    drop(case, root, FIRST)
+    for dag in ("ingest", "retrain"):
+        assert set(loop.dag(dag, as_of=first)["tasks"].values()) == {"success"}
+    drop(case, root, END)
+    for dag in ("ingest", "score"):
+        assert set(loop.dag(dag, as_of=end)["tasks"].values()) == {"success"}
+    assert loop.dag("monitor", as_of=end)["tasks"]["monitor[-1]"] == "success"
+
+    ledger = Ledger.open(loop.project.home)
+    champion = ledger.champion(case.name)
+    assert champion is not None
+    [window] = ledger.windows(case.name, champion.build)
+    check_watched(case, loop.project, window.record, END, mlflow_uri)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from evergreen.sources import csv_checks as checks
 from evergreen.sources.base import Request
+from evergreen.sources.csv_header import check_header, read_header
 from evergreen.sources.files import Drop, FileSource, Refused
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class CsvFile(Drop):
 
         rows = 0
         with self.reading() as stream:
-            header = checks.read_header(self._unpacked(stream), self.options.delimiter)
-            self._ignored(checks.check_header(header, self.schema.names, self.options.delimiter))
+            header = read_header(self._unpacked(stream), self.options.delimiter)
+            self._ignored(check_header(header, self.schema.names, self.options.delimiter))
             try:
                 with closing(self._parsed()) as parsed:
                     for batch in parsed:
@@ -71,7 +72,7 @@ class CsvFile(Drop):
 
         convert = csv.ConvertOptions(null_values=self.options.null_values, strings_can_be_null=True)
         with self.reading() as stream:
-            header = checks.read_header(self._unpacked(stream), self.options.delimiter)
+            header = read_header(self._unpacked(stream), self.options.delimiter)
             try:
                 with (
                     self._native() as native,
