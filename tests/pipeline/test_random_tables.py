@@ -186,6 +186,7 @@ def test_from_zero_to_a_champion_and_a_monitored_week(
     assert watched.record["build"] == build
 
 
+@pytest.mark.timeout(1800)  # six processes of Airflow: a minute and a half, or far more on a busy machine
 def test_parquet_drops_go_the_same_way_through_the_dags(tmp_path: Path, mlflow_uri: str) -> None:
     case = make_case(6, "parquet")
     root = clone(case, tmp_path)
