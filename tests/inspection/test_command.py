@@ -84,7 +84,7 @@ def test_a_source_that_cannot_be_read_does_not_keep_the_others(check: Run, tmp_p
     drop.write_bytes(b"id,due\n1\n")
     code, out, _ = check(text=text, days=0)
     assert code == 0
-    assert "jobs  nothing to look at: drops/jobs-000.csv: cannot be read:" in out
+    assert "jobs  nothing to look at: drops/jobs-000.csv: row 2 has 1 values, the header 2" in out
     assert "outcomes  760 rows" in out
 
 
