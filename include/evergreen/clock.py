@@ -35,7 +35,14 @@ def set_replay(home: Home, moment: datetime | None, ahead: datetime | None = Non
 
 
 def _replayed(home: Home, key: str) -> datetime | None:
-    return parse_time(json.loads(home.clock.read_text())[key]) if home.clock.exists() else None
+    if not home.clock.exists():
+        return None
+    try:
+        return parse_time(json.loads(home.clock.read_text())[key])
+    except (ValueError, KeyError, TypeError):
+        raise EvergreenError(
+            f"{home.clock} was altered or cut off: remove it, which puts the clock to wall time, or replay again"
+        ) from None
 
 
 def resolve_as_of(home: Home, given: str | datetime | None, interval_end: datetime | None = None) -> datetime:

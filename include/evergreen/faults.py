@@ -3,12 +3,14 @@
 `EVERGREEN_KILL_AT=<name>` kills the process at a point, each time that it is run; `<name>:3` at the third passing.
 `EVERGREEN_FAULTS=<folder>` arms points while servers run: a file `<folder>/<name>` that holds `kill` or `stop` is
 acted on once, by whoever comes there first, and is then `<name>.reached`, which holds that process's id.
+Every passing is an audit event, `evergreen.point`, so that a test can hear which points a run comes by.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +20,7 @@ _ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 def point(name: str) -> None:
     """Die by SIGKILL, or be stopped by SIGSTOP, if that was asked for here; else nothing."""
+    sys.audit("evergreen.point", name)
     wanted, folder = os.environ.get("EVERGREEN_KILL_AT"), os.environ.get("EVERGREEN_FAULTS")
     if wanted:
         _passed[name] += 1

@@ -1,10 +1,31 @@
-"""Writes that are either whole or absent."""
+"""Writes that are either whole or absent, and reads of the records so written."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from evergreen.errors import EvergreenError, LakeError
+from evergreen.faults import point
+
+R = TypeVar("R", bound=BaseModel)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name `path` in an OSError that names no file: a write that fails, as on a full disk, does not say where."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
@@ -15,11 +36,12 @@ def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with naming(path), os.fdopen(handle, "wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
             os.fchmod(stream.fileno(), mode)
             stream.flush()
             os.fsync(stream.fileno())
+        point("file.written")
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -29,8 +51,9 @@ def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
 
 def publish(temporary: Path, path: Path) -> None:
     """Sync a finished temporary file and rename it into place; both are on one file system."""
-    with temporary.open("rb") as stream:
+    with naming(path), temporary.open("rb") as stream:
         os.fsync(stream.fileno())
+    point("file.written")
     os.replace(temporary, path)
     sync_folder(path.parent)
 
@@ -42,3 +65,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_json(kind: type[R], path: Path, then: str, problem: type[EvergreenError] = LakeError) -> R:
+    """Read a record that was written whole. Raises `problem`, which ends by what to do, where it is something else."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[0]
+        raise problem(f"{path} was altered or cut off ({found['msg']}); {then}") from None

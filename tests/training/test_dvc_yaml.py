@@ -23,6 +23,7 @@ DVC: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
 # evergreen.params are not followed: their values are tracked, and those with code of their own are named by hand.
 NEUTRAL = {
     "evergreen": "a docstring",
+    "evergreen.disk": "texts",
     "evergreen.errors": "texts",
     "evergreen.files": "how a file is written, not what",
     "evergreen.faults": "for tests",

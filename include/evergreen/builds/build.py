@@ -9,6 +9,7 @@ from evergreen.builds.dvc import add_snapshot
 from evergreen.builds.dvc import run_stage as run_dvc_stage
 from evergreen.builds.records import Clone
 from evergreen.builds.worktree import ensure_build, held, open_build
+from evergreen.disk import full_disk_is_said
 from evergreen.params.tracked import require_tracked
 from evergreen.project import Project
 
@@ -20,6 +21,7 @@ class Taken(NamedTuple):
     snapshot: str
 
 
+@full_disk_is_said()
 def take_snapshot(project: Project, as_of: datetime, base_commit: str | None = None) -> Taken:
     """Open the build of `as_of` and put its snapshot in: the rows known by then, under DVC."""
     from evergreen.stages.snapshot import snapshot
@@ -32,6 +34,7 @@ def take_snapshot(project: Project, as_of: datetime, base_commit: str | None = N
     return Taken(build.id, result.id)
 
 
+@full_disk_is_said()
 def run_stage(project: Project, build: str, stage: str) -> None:
     """Run one DVC stage of a build in its worktree. Raises BuildError with the stage's last lines."""
     run_dvc_stage(ensure_build(project, build), stage)

@@ -14,6 +14,7 @@ from evergreen.builds.git import git, resolve
 from evergreen.builds.records import Build, Clone, Record, load_project, read_record, write_record
 from evergreen.clock import format_time
 from evergreen.errors import BuildError
+from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.paths import build_id, build_tag
 from evergreen.project import Project
@@ -39,6 +40,7 @@ def open_build(project: Project, as_of: datetime, base_commit: str | None = None
         if record is None:
             record = Record(as_of=moment, base=base)
             write_record(clone, build, record)
+            point("build.recorded")
         elif (record.as_of.replace(microsecond=0), record.base) != (moment.replace(microsecond=0), base):
             raise BuildError(
                 f"the build {build} was opened for {format_time(record.as_of)} on {record.base}, not for "
@@ -76,7 +78,9 @@ def _ensure(clone: Clone, build: str, record: Record) -> Build:
         return Build(clone, build, record, load_project(clone, build))
     tag = resolve(clone.repository, f"refs/tags/{build_tag(clone.name, build)}")
     worktree = add_worktree(clone, build, tag or record.base)
+    point("build.checked_out")
     configure_dvc(clone, build)
+    point("build.configured")
     made = Build(clone, build, record, load_project(clone, build))
     if tag is not None:
         _bring_data(made, "dvc.yaml", "data.dvc")

@@ -135,6 +135,7 @@ def _write(lake: Path, table: pa.Table) -> PredictionFile:
     build = table["build"][0].as_py()
     path = f"{FOLDER}/{build}-{digest[:16]}.parquet"
     write_atomic(lake / path, content)
+    point("score.written")
     span = pc.min_max(table["_time"]).as_py()
     data = DataFile(path=path, sha256=digest, rows=table.num_rows, bytes=len(content), origin=build)
     return PredictionFile(data, build, *(span[end].replace(tzinfo=UTC) for end in ("min", "max")))

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evergreen.errors import LakeError
-from evergreen.files import sync_folder, write_atomic
+from evergreen.faults import point
+from evergreen.files import naming, sync_folder, write_atomic
 from evergreen.lake.canonical import write_parquet
 from evergreen.lake.known import derived_columns, empty_rows
 from evergreen.lake.schema import arrow_schema
@@ -83,11 +84,15 @@ def write_snapshot(
     done = {name: _write_table(con, tables[name], specs[name], fresh / name) for name in sorted(tables)}
     info = SnapshotInfo(id=_identity(done), cutoff=_cutoff(tables, settled), tables=done)
     _keep_unchanged(fresh, project.data, done)
+    point("snapshot.written")
     if project.data.exists():
         os.rename(project.data, old)
+        point("snapshot.set_aside")
     os.rename(fresh, project.data)
     sync_folder(project.root)
+    point("snapshot.placed")
     write_atomic(project.snapshot, info.model_dump_json(indent=1) + "\n")
+    point("snapshot.described")
     shutil.rmtree(old, ignore_errors=True)
     return info
 
@@ -137,7 +142,8 @@ def _write_table(con: Backend, table: ir.Table, spec: Table, folder: Path) -> Sn
     for (month,) in months:
         query = f"select {columns} from __placed where __month = {literal(month)} order by {key}, _version"
         path = folder / f"{month}.parquet"
-        rows += write_parquet(path, schema, con.raw_sql(query).to_arrow_reader(100_000))
+        with naming(path):
+            rows += write_parquet(path, schema, con.raw_sql(query).to_arrow_reader(100_000))
         files[path.name] = file_sha256(path)
     con.raw_sql("drop table __placed")
     return SnapshotTable(rows=rows, files=files)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import ParamsError
-from evergreen.files import publish
+from evergreen.faults import point
+from evergreen.files import naming, publish
 from evergreen.monitoring.records import Drift
 from evergreen.params.monitoring import Drift as DriftParams
 
@@ -129,8 +130,10 @@ def _save(run: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".drift.") as scratch:
         for name, save in (("drift.html", run.save_html), ("drift.json", run.save_json)):
-            save(str(Path(scratch) / name))
+            with naming(folder / name):
+                save(str(Path(scratch) / name))
             publish(Path(scratch) / name, folder / name)
+            point("monitor.drawn")
 
 
 def _read(found: dict[str, Any], methods: dict[str, str], left_out: dict[str, str], rows: dict[str, int]) -> Drift:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from evergreen.faults import point
-from evergreen.files import publish
+from evergreen.files import naming, publish
 from evergreen.params.tables import Table
 from evergreen.paths import file_sha256
 from evergreen.quality.contract import REASON, ROW, Kind, Rule, rules_of
@@ -163,7 +163,8 @@ def write_rows(lake: Path, kind: str, name: str, raw: str, suffix: str, rows: pa
     path = lake / place
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")  # the table's lock is held: a killed run's is overwritten
-    pq.write_table(rows, temporary, row_group_size=ROW_GROUP, **WRITER)
+    with naming(path):
+        pq.write_table(rows, temporary, row_group_size=ROW_GROUP, **WRITER)
     sha256 = file_sha256(temporary)
     publish(temporary, path)
     point(f"validate.{kind}")

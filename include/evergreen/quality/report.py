@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.quality.contract import REASON, ROW, Rule
 from evergreen.quality.plan import Plan
@@ -42,6 +43,7 @@ def write_report(
         "great_expectations": suites,
     }
     write_atomic(page.with_suffix(".json"), json.dumps(machine, indent=1))
+    point("validate.machine")
     write_atomic(page, _page(lake, name, rules, done, origins))
     return page
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from evergreen.faults import point
 from evergreen.registry.contents import Outcome, feature_schema
 from evergreen.registry.server import connected
 from evergreen.registry.tracking import BUILD
@@ -33,12 +34,14 @@ def register(client: MlflowClient, run: str, outcome: Outcome, models: dict[str,
     if version is None:
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
+            point("track.named")
         marks = {key: tags[key] for key in ("evergreen.cutoff", "evergreen.snapshot", "evergreen.bundle")}
         marks |= {BUILD: f"{name}/{build}", "evergreen.twin": models["twin"]}
         source = models["model"]
         version = client.create_model_version(
             name, source, run_id=run, tags=marks, model_id=source.removeprefix("models:/")
         )
+    point("track.versioned")
     client.set_registered_model_alias(name, CHALLENGER, str(version.version))
     return int(version.version)
 
@@ -71,6 +74,7 @@ def apply_aliases(name: str, champion: int, previous: int | None) -> None:
     """
     with connected("promote again: the ledger knows the promotion, only the aliases are missing") as client:
         client.set_registered_model_alias(name, CHAMPION, str(champion))
+        point("promote.champion")
         kept = {int(version.version) for version in client.search_model_versions(f"name = '{name}'")}
         if previous in kept - {champion}:
             client.set_registered_model_alias(name, PREVIOUS, str(previous))
@@ -113,6 +117,7 @@ def _log_model(run: Run, kind: str, model: Any, outcome: Outcome) -> str:
         pyfunc_predict_fn="predict_proba",
         tags={BUILD: f"{outcome.project.name}/{outcome.bundle.build}"},
     )
+    point("track.model")
     return str(info.model_uri)
 
 

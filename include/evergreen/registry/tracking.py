@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from evergreen.errors import RegistryError
+from evergreen.faults import point
 from evergreen.locks import lock
 from evergreen.paths import Home
 from evergreen.project import Project
@@ -94,7 +95,9 @@ def open_run(client: MlflowClient, home: Home, name: str, build: str) -> str:
         place = experiment.experiment_id if experiment is not None else client.create_experiment(name, tags=EXPERIMENT)
         found = find_run(client, name, build)
         if found is None:
-            return str(client.create_run(place, run_name=build, tags={BUILD: f"{name}/{build}"}).info.run_id)
+            point("run.missing")
+            found = client.create_run(place, run_name=build, tags={BUILD: f"{name}/{build}"})
+            point("run.opened")
         if found.info.status != "RUNNING":
             client.update_run(found.info.run_id, status="RUNNING")
         return str(found.info.run_id)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from evergreen import clock
+from evergreen.disk import full_disk_is_said
+from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.project import Project
 from evergreen.training.artifacts import load_model, predict
@@ -32,6 +34,7 @@ class EvaluateResult(BaseModel):
     baseline: dict[str, float | None] | None
 
 
+@full_disk_is_said()
 def evaluate(project: Project) -> EvaluateResult:
     """Write build/judged.parquet, build/metrics.json and build/plots/*.csv.
 
@@ -48,6 +51,7 @@ def evaluate(project: Project) -> EvaluateResult:
             p_baseline = predict(load_model(build / "baseline.pkl", record.baseline_sha256), rows)
         threshold = _threshold(project, record)
         write_table(_judged(rows, p, p_baseline), build / "judged.parquet")
+        point("evaluate.judged")
         result = _result(y, p, p_baseline, threshold)
         write_curves(build / "plots", y, p, threshold)
     write_atomic(build / "metrics.json", _metrics(result, threshold, confusion(y, p, threshold)))

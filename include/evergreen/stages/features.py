@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.clock import format_time
+from evergreen.disk import full_disk_is_said
 from evergreen.errors import LakeError
 from evergreen.project import Project
 
@@ -40,6 +41,7 @@ class FeaturesResult(BaseModel):
     sha256: str
 
 
+@full_disk_is_said()
 def features(project: Project) -> FeaturesResult:
     """Make the feature table of data/ and snapshot.json: a function of these and params.yaml alone.
 
@@ -47,11 +49,12 @@ def features(project: Project) -> FeaturesResult:
     labels known after it. Raises LakeError where data/ is not the snapshot, nothing can be predicted, or every label
     was known by its row's moment.
     """
+    from evergreen.faults import point
     from evergreen.features.engine import connect
     from evergreen.features.labels import foreknown
     from evergreen.features.rows import never_predicted
     from evergreen.features.table import feature_table
-    from evergreen.files import publish
+    from evergreen.files import naming, publish
     from evergreen.lake.canonical import write_parquet
     from evergreen.lake.snapshots import load_snapshot, read_snapshot
     from evergreen.paths import file_sha256
@@ -65,7 +68,9 @@ def features(project: Project) -> FeaturesResult:
     known = foreknown(tables, project.params, cutoff)
     _look_at_labels(project.params, found["labelled"], known)
     path, temporary = project.build / "features.parquet", project.build / ".features.parquet"
-    write_parquet(temporary, features_schema(project.params), table.order_by("_time", "_key").to_pyarrow_batches())
+    with naming(temporary):
+        write_parquet(temporary, features_schema(project.params), table.order_by("_time", "_key").to_pyarrow_batches())
+    point("features.written")
     publish(temporary, path)
     return FeaturesResult(
         rows=found["rows"],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from evergreen import faults
+from evergreen.disk import full_disk_is_said
 from evergreen.errors import ParamsError, SourceError
 from evergreen.lake.manifests import DataFile, Manifest, commit, read_manifests
 from evergreen.lake.raw import RawWriter, raw_folder, remove_orphans
@@ -69,6 +70,7 @@ class DeliveriesRefused(SourceError):
         self.result = result
 
 
+@full_disk_is_said()
 def ingest(project: Project, table: str, as_of: datetime) -> IngestResult:
     """Commit what the source of `table` holds beyond the last manifest; the same run twice adds nothing.
 

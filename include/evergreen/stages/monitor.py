@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.clock import format_time
+from evergreen.disk import full_disk_is_said
 from evergreen.faults import point
 from evergreen.ledger import Ledger, Promotion, Window
 from evergreen.locks import lock
@@ -56,6 +57,7 @@ class MonitorResult(BaseModel):
     refused: list[str] = []  # files of labels and rows that this is measured without, and why
 
 
+@full_disk_is_said()
 def monitor(project: Project, as_of: datetime) -> MonitorResult:
     """Measure, ask the rules, write the reports, and raise a request where a rule alarms.
 

@@ -11,6 +11,7 @@ import logging
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.clock import format_time
+from evergreen.disk import full_disk_is_said
 from evergreen.errors import RegistryError
 from evergreen.faults import point
 from evergreen.ledger import Decision, Ledger, Promotion
@@ -35,6 +36,7 @@ class PromoteResult(BaseModel):
     as_of: str
 
 
+@full_disk_is_said()
 def promote(project: Project, decision: str) -> PromoteResult:
     """Carry out a decision; again, it changes nothing.
 

@@ -12,6 +12,7 @@ from operator import attrgetter
 from pydantic import BaseModel, ConfigDict
 
 from evergreen import clock
+from evergreen.disk import full_disk_is_said
 from evergreen.errors import ParamsError, RegistryError
 from evergreen.ledger import Decision, Ledger, Promotion
 from evergreen.params import load_params_text
@@ -35,6 +36,7 @@ class BeginResult(BaseModel):
     label_cutoff: str | None  # when the newest label known at `as_of` became known
 
 
+@full_disk_is_said()
 def begin(project: Project, as_of: datetime, force: bool = False) -> BeginResult:
     """Decide whether a retrain as of `as_of` is worth its while.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.clock import format_time, naive
+from evergreen.disk import full_disk_is_said
 from evergreen.features.engine import connect
 from evergreen.features.rows import never_predicted
 from evergreen.features.table import feature_table
@@ -51,6 +52,7 @@ class ScoreResult(BaseModel):
     reason: str  # why nothing was predicted; empty where something was
 
 
+@full_disk_is_said()
 def score(project: Project, as_of: datetime, window: timedelta | None = None) -> ScoreResult:
     """Predict and store; `window` (default `scoring.window`) says how far back unscored rows are looked for.
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.clock import format_time
+from evergreen.disk import full_disk_is_said
 from evergreen.errors import LakeError
 from evergreen.project import Project
 
@@ -25,6 +26,7 @@ class SnapshotResult(BaseModel):
     late: dict[str, str] = {}  # table: how late, in words
 
 
+@full_disk_is_said()
 def snapshot(project: Project, as_of: datetime) -> SnapshotResult:
     """Write what was known at `as_of`; the same rows give the same bytes and the same id.
 

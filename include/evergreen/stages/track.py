@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evergreen.builds.commit import commit_build
 from evergreen.builds.worktree import ensure_build
+from evergreen.disk import full_disk_is_said
 from evergreen.faults import point
 from evergreen.locks import lock
 from evergreen.project import Project
@@ -42,6 +43,7 @@ class TrackResult(BaseModel):
     version: int | None = None
 
 
+@full_disk_is_said()
 def track(project: Project, build: str) -> TrackResult:
     """Commit, tag and push the build, store its bundle, complete its MLflow run and register its model.
 
@@ -94,9 +96,12 @@ def _complete(client: MlflowClient, run: Run, outcome: Outcome) -> int:
             [Param(key, value) for key, value in contents.params(outcome).items()],
             [RunTag(key, value) for key, value in tags.items()],
         )
+        point("track.described")
         contents.log_dataset(client, run_id, outcome)
         contents.log_files(client, run_id, outcome)
         point("track.filled")
         version = register(client, run_id, outcome, models, tags)
+        point("track.registered")
         client.set_tag(run_id, COMPLETE, outcome.lock_sha256)
+        point("track.completed")
     return version

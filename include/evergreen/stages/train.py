@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from evergreen import clock
+from evergreen.disk import full_disk_is_said
 from evergreen.errors import EvergreenError
+from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.params import Params
 from evergreen.params.base import format_duration
@@ -48,6 +50,7 @@ class TrainResult(BaseModel):
     baseline_sha256: str | None
 
 
+@full_disk_is_said()
 def train(project: Project) -> TrainResult:
     """Write model.pkl, twin.pkl, baseline.pkl (empty without a baseline), reference, sample and training.json.
 
@@ -64,7 +67,9 @@ def train(project: Project) -> TrainResult:
             name: _save(project.build / f"{name}.pkl", fitted.get(name)) for name in ("model", "twin", "baseline")
         }
         _write_reference(project.build / "reference.parquet", meta, parts, folds, fitted)
+        point("train.reference")
         _write_sample(project, features, meta, parts)
+        point("train.sample")
         record = _record(project.params, meta, parts, hashes)
         record.write(project.build / "training.json")
     return TrainResult(
@@ -132,6 +137,7 @@ def _save(path: Path, fitted: Any) -> str | None:
     """Write a model's pickle and return its hash; without a model an empty file, since DVC expects one."""
     content = fitted.model if fitted else b""
     write_atomic(path, content)
+    point("train.model")
     return hashlib.sha256(content).hexdigest() if fitted else None
 
 

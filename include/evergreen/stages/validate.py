@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from evergreen.disk import full_disk_is_said
 from evergreen.errors import ContractError, EvergreenError
 from evergreen.faults import point
 from evergreen.files import write_atomic
@@ -65,6 +66,7 @@ class FilesRefused(ContractError):
         self.result = result
 
 
+@full_disk_is_said()
 def validate(
     project: Project, table: str, again: bool = False, *, discard: str | None = None, by: str = "unknown",
     because: str | None = None, discarded: bool = False,

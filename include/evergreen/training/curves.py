@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.training.metrics import confusion
 
@@ -34,6 +35,7 @@ def write_curves(folder: Path, y: Any, p: Any, threshold: float) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name, columns in curves.items():
         write_atomic(folder / f"{name}.csv", _csv(columns))
+        point("evaluate.curve")
 
 
 def _roc(y: Any, p: Any) -> Columns:

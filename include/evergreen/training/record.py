@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.errors import EvergreenError
-from evergreen.files import write_atomic
+from evergreen.files import read_json, write_atomic
 
 
 class TrainingRecord(BaseModel):
@@ -35,7 +35,7 @@ class TrainingRecord(BaseModel):
     def read(cls, path: Path) -> TrainingRecord:
         """Read a training.json; raise EvergreenError where there is none."""
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return read_json(cls, path, "run `dvc repro`, or `evergreen train`", EvergreenError)
         except FileNotFoundError:
             raise EvergreenError(f"{path} is missing; run `dvc repro`, or `evergreen train` first") from None
 
