@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+
 from evergreen.builds.command import call_dvc, dvc
 from evergreen.builds.records import SNAPSHOT_FILES, Build, write_record
 from evergreen.builds.worktree import held
 from evergreen.errors import BuildError
+from evergreen.faults import point
 
 # One project's stages and snapshot; without targets DVC would take every project of the clone.
 TARGETS = ("dvc.yaml", "data.dvc")
+_CLOUD = ("status", "--cloud", *TARGETS)
 
 
 def add_snapshot(here: Build) -> None:
@@ -20,6 +24,7 @@ def add_snapshot(here: Build) -> None:
         if not (here.project.root / name).exists():
             raise BuildError(f"{here.project.root / name} is missing: take the snapshot of this build first")
     dvc(here, "add", "--quiet", "data")
+    point("build.added")
     files = {name: (here.project.root / name).read_text() for name in SNAPSHOT_FILES}
     if files != here.record.files:
         write_record(here.clone, here.id, here.record.model_copy(update={"files": files}))
@@ -48,5 +53,24 @@ def assert_up_to_date(build: Build) -> None:
 
 
 def push(build: Build) -> None:
-    """Copy the build's outputs and its snapshot to the DVC remote."""
+    """Copy the build's outputs and its snapshot to the DVC remote, and ask the remote whether it has them.
+
+    `dvc push` alone cannot be trusted: it goes by its own notes of what the remote has, which a push that ended on a
+    full disk leaves wrong, and of what it finds nowhere it only warns. Raises BuildError where something is lost.
+    """
     dvc(build, "push", *TARGETS)
+    if _pushed(build):
+        return
+    for notes in (build.clone.home.dvc / "site").glob("repo/*/index"):
+        shutil.rmtree(notes, ignore_errors=True)  # of other builds too: they are made anew where they are missed
+    dvc(build, "push", *TARGETS)
+    if not _pushed(build):
+        lines = "\n".join(line for line in call_dvc(build, *_CLOUD, quiet=True).tail if line)
+        raise BuildError(
+            f"the DVC remote lacks outputs of the build {build.id}, and the DVC cache too:\n{lines}\n"
+            f"Where its worktree still has them: cd {build.project.root} && dvc commit --force; else give another as_of"
+        )
+
+
+def _pushed(build: Build) -> bool:
+    return call_dvc(build, *_CLOUD, "--quiet", quiet=True).code == 0
