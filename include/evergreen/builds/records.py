@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evergreen.builds.git import git, resolve
 from evergreen.errors import BuildError
-from evergreen.files import write_atomic
+from evergreen.files import read_json, write_atomic
 from evergreen.locks import lock
 from evergreen.paths import Home, build_tag
 from evergreen.project import Project
@@ -89,7 +89,9 @@ def read_record(clone: Clone, build: str) -> Record | None:
     """A build's record: as kept, else as its tag tells it (another machine's build); None for an unknown build."""
     place = _place(clone, build)
     if place.exists():
-        return Record.model_validate_json(place.read_bytes())
+        return read_json(
+            Record, place, "remove it, and run the retrain again from its first task, which opens the build", BuildError
+        )
     tag = resolve(clone.repository, f"refs/tags/{build_tag(clone.name, build)}")
     if tag is None:
         return None

@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict
 
 from evergreen import faults
 from evergreen.errors import LakeError
-from evergreen.files import sync_folder
+from evergreen.files import naming, read_json, sync_folder
+
+_RESTORE = "restore it from a backup: the table's files cannot be told from leftovers without it"
 
 
 class DataFile(BaseModel):
@@ -51,8 +53,18 @@ class Conflict(LakeError):
 
 
 def read_manifests(folder: Path) -> list[Manifest]:
-    """Every manifest of a lake folder, in order; an empty list where nothing was committed."""
-    return [Manifest.model_validate_json(path.read_bytes()) for path in sorted((folder / "ledger").glob("*.json"))]
+    """Every manifest of a lake folder, in order; an empty list where nothing was committed.
+
+    Raises LakeError naming one that was altered, or is missing before another: what it holds would be taken for
+    files that a killed run left.
+    """
+    found = []
+    for seq, path in enumerate(sorted((folder / "ledger").glob("*.json")), start=1):
+        expected = path.with_name(f"{seq:08d}.json")
+        if path != expected:
+            raise LakeError(f"{expected} is missing, but {path.name} is there; {_RESTORE}")
+        found.append(read_json(Manifest, path, _RESTORE))
+    return found
 
 
 def commit(
@@ -69,7 +81,7 @@ def commit(
     ledger.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=ledger, prefix=".manifest.")
     try:
-        with os.fdopen(handle, "w") as stream:
+        with naming(ledger), os.fdopen(handle, "w") as stream:
             stream.write(manifest.model_dump_json(indent=1))
             stream.flush()
             os.fsync(stream.fileno())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen import faults
 from evergreen.errors import LakeError
-from evergreen.files import publish
+from evergreen.files import naming, publish
 from evergreen.lake.manifests import DataFile, Manifest
 from evergreen.lake.schema import FILE_ROWS, ROW_GROUP, WRITER
 from evergreen.paths import file_sha256
@@ -27,11 +27,20 @@ def raw_folder(lake: Path, table: str) -> Path:
 
 
 def remove_orphans(lake: Path, table: str, manifests: Iterable[Manifest]) -> int:
-    """Delete what no manifest names, which a killed run left; the caller holds the table's ingest lock."""
+    """Delete what no manifest names, which a killed run left; the caller holds the table's ingest lock.
+
+    Raises LakeError, with nothing deleted, where such a file was validated once: then its manifest was lost.
+    """
     folder = raw_folder(lake, table)
     named = {file.path for manifest in manifests for file in manifest.files}
     left = [path for path in folder.glob("*") if path.is_file() and path.relative_to(lake).as_posix() not in named]
     left += folder.glob("ledger/.manifest.*")
+    for path in left:
+        if (lake / "validation" / table / f"{path.stem}.json").exists():
+            raise LakeError(
+                f"{path} was committed and validated, but no manifest in {folder / 'ledger'} names it any more: "
+                "restore the missing one from a backup"
+            )
     for path in left:
         path.unlink()
     return len(left)
@@ -115,7 +124,8 @@ class RawWriter:
             temporary = self._folder / f".{len(self._parts):05d}.part"
             self._writer = pq.ParquetWriter(temporary, self._schema, **WRITER)
             self._parts.append((temporary, 0))
-        self._writer.write_table(group, row_group_size=ROW_GROUP)
+        with naming(self._parts[-1][0]):
+            self._writer.write_table(group, row_group_size=ROW_GROUP)
         temporary, rows = self._parts[-1]
         self._parts[-1] = temporary, rows + group.num_rows
         if self.rows > ROW_GROUP:
@@ -124,8 +134,9 @@ class RawWriter:
 
     def _close(self) -> None:
         if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+            writer, self._writer = self._writer, None
+            with naming(self._parts[-1][0]):
+                writer.close()
 
 
 def _row_groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:

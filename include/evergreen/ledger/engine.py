@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
+from evergreen.disk import is_full
 from evergreen.errors import EvergreenError
 from evergreen.ledger.tables import decisions, metadata
 from evergreen.locks import lock
 from evergreen.paths import Home
 
 BUSY_SECONDS = 30
+_ALTERED = ("not a database", "malformed")  # what SQLite says of a file that something else wrote to
 
 
 def ledger_engine(home: Home) -> Engine:
-    """The engine, its tables made where they are missing; raises EvergreenError where it is unreachable."""
+    """The engine, its tables made where they are missing; raises EvergreenError where it is unreachable or lost."""
     url = _url(home)
     try:
         # No pool: tasks are forked, and two processes must not share a connection.
@@ -31,6 +34,7 @@ def ledger_engine(home: Home) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
     with reached(engine):
         if not inspect(engine).has_table(decisions.name):
+            _refuse_lost(home, url)
             with lock(home, "ledger"), writing(engine) as connection:
                 metadata.create_all(connection)
     return engine
@@ -59,9 +63,22 @@ def reached(engine: Engine) -> Iterator[None]:
     except IntegrityError:
         raise
     except DBAPIError as error:
+        altered = any(words in str(error.orig) for words in _ALTERED)
+        then = "restore it from a backup" if altered else "nothing was recorded, run this again"
+        problem = str(error.orig)
+        if problem == "disk I/O error" and is_full(Path(str(engine.url.database)).parent):
+            problem = "database or disk is full"
+        raise EvergreenError(f"the ledger {_shown(engine.url)} cannot be used: {problem}; {then}") from None
+
+
+def _refuse_lost(home: Home, url: URL) -> None:
+    """Raise EvergreenError rather than begin a ledger anew where one was: nobody would know the champion any more."""
+    if url.database == str(home.ledger) and any(home.evidence.glob("*.parquet")):
         raise EvergreenError(
-            f"the ledger {_shown(engine.url)} cannot be used: {error.orig}; nothing was recorded, run this again"
-        ) from None
+            f"the ledger {home.ledger} is missing or empty, but decisions were made here, whose evidence is in "
+            f"{home.evidence}: restore it from a backup. Without it there is no champion; if that is what you want, "
+            f"remove {home.evidence} too"
+        )
 
 
 def _url(home: Home) -> URL:

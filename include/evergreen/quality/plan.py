@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from evergreen.files import write_atomic
+from evergreen.faults import point
+from evergreen.files import read_json, write_atomic
 from evergreen.lake.manifests import DataFile, read_manifests
 from evergreen.params.tables import Table
 from evergreen.quality.contract import chained_hash, contract_hash
@@ -80,7 +81,8 @@ def make_plan(
     path = run_folder(lake, name) / "plan.json"
     if not path.exists():  # what a run that was killed at its very end left is of no use to another
         shutil.rmtree(run_folder(lake, name), ignore_errors=True)
-    unfinished = Plan.model_validate_json(path.read_bytes()).targets if path.exists() else ()
+    way_out = f"remove it and run `evergreen validate {name}` again"
+    unfinished = read_json(Plan, path, way_out).targets if path.exists() else ()
     before = {target.file.path: target.before for target in unfinished}
     contract, previous, targets = contract_hash(table, time_zone), ("", ""), []
     for file in (file for manifest in read_manifests(lake / "raw" / name) for file in manifest.files):
@@ -100,12 +102,14 @@ def make_plan(
     plan = Plan(targets=tuple(targets))
     if targets:
         write_atomic(path, plan.model_dump_json())
+        point("validate.planned")
     return plan
 
 
 def end_plan(lake: Path, name: str) -> None:
     """Forget the run, the plan first: chunks without a plan are only left over."""
     (run_folder(lake, name) / "plan.json").unlink(missing_ok=True)
+    point("validate.forgotten")
     shutil.rmtree(run_folder(lake, name), ignore_errors=True)
 
 

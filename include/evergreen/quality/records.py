@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from evergreen.errors import LakeError
-from evergreen.files import write_atomic
+from evergreen.files import read_json, write_atomic
 from evergreen.lake.manifests import read_manifests
 from evergreen.params.tables import Severity
 from evergreen.paths import file_sha256
@@ -92,11 +92,16 @@ def write_record(lake: Path, table: str, record: FileValidation) -> None:
 
 
 def read_validations(lake: Path, table: str) -> dict[str, FileValidation]:
-    """The records of a table's committed raw files by raw path, in manifest order; unvalidated ones are absent."""
+    """The records of a table's committed raw files by raw path, in manifest order; unvalidated ones are absent.
+
+    Raises LakeError naming one that was altered.
+    """
     records = {}
     for manifest in read_manifests(lake / "raw" / table):
         for file in manifest.files:
             path = record_path(lake, table, file.path)
             if path.exists():
-                records[file.path] = FileValidation.model_validate_json(path.read_bytes())
+                records[file.path] = read_json(
+                    FileValidation, path, f"remove it and run `evergreen validate {table}`, which makes it anew"
+                )
     return records

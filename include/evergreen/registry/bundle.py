@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import RegistryError
+from evergreen.faults import point
 from evergreen.files import sync_folder, write_atomic
+from evergreen.locks import lock
 from evergreen.params import Params, load_params
 from evergreen.paths import Home, file_sha256
 from evergreen.project import Project
@@ -88,7 +90,10 @@ def store_bundle(project: Project, build: str) -> Bundle:
     text = json.dumps(hashes, indent=1, sort_keys=True) + "\n"
     folder = project.home.models(project.name) / build
     if not folder.exists():
-        _publish(sources, text, folder)
+        with lock(project.home, f"{project.name}/bundle/{build}"):
+            for left in folder.parent.glob(f".{folder.name}.*"):  # by a run that was killed
+                shutil.rmtree(left)
+            _publish(sources, text, folder)
     bundle = load_bundle(project.home, project.name, build)
     if bundle.sha256 != hashlib.sha256(text.encode()).hexdigest():
         raise RegistryError(
@@ -114,13 +119,16 @@ def load_bundle(home: Home, name: str, build: str, sha256: str | None = None) ->
             f"there is no bundle of the build {build} in {folder}: `evergreen track {build}` stores it from the "
             "build's tag"
         ) from None
-    found = hashlib.sha256(content).hexdigest()
+    found, again = hashlib.sha256(content).hexdigest(), f"remove {folder} and run `evergreen track {build}`"
     if sha256 is not None and found != sha256:
         raise RegistryError(
             f"{folder / _LIST} is not what was recorded at promotion (SHA-256 {found[:12]}, recorded {sha256[:12]}): "
-            f"remove {folder} and run `evergreen track {build}`"
+            f"{again}"
         )
-    return Bundle(name, build, folder, found, json.loads(content))
+    try:
+        return Bundle(name, build, folder, found, dict(json.loads(content)))
+    except ValueError:
+        raise RegistryError(f"{folder / _LIST} was altered or cut off: {again}") from None
 
 
 def _check_models(project: Project, hashes: dict[str, str]) -> None:
@@ -142,6 +150,7 @@ def _publish(sources: dict[str, Path], text: str, folder: Path) -> None:
         for name, source in sources.items():
             write_atomic(scratch / name, source.read_bytes())
         write_atomic(scratch / _LIST, text)
+        point("track.bundled")
         os.rename(scratch, folder)
         sync_folder(folder.parent)
     except OSError:
