@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.clock import format_time
+from evergreen.disk import full_disk_is_said
 from evergreen.errors import EvergreenError, RegistryError
+from evergreen.faults import point
 from evergreen.ledger import Decision, Ledger, Promotion
 from evergreen.paths import file_sha256
 from evergreen.project import Project
@@ -50,6 +52,7 @@ class GateResult(BaseModel):
     answered: list[str]  # retrain requests that this decision answers
 
 
+@full_disk_is_said()
 def gate(project: Project, build: str, as_of: datetime, actor: str) -> GateResult:
     """Judge `build` as of `as_of`, record the decision and answer the requests that were open by then.
 
@@ -62,6 +65,7 @@ def gate(project: Project, build: str, as_of: datetime, actor: str) -> GateResul
     decision = _stored(ledger, project.name, build, champion)
     if decision is None:
         decision = ledger.record_decision(_judge(project, build, as_of, actor, champion))
+    point("gate.recorded")
     raised = [request.id for request in ledger.open_requests(project.name, decision.as_of)]
     ledger.answer_requests(project.name, raised, decision.id)
     log.info("%s: %s", decision.verdict, decision.reason)
@@ -95,13 +99,20 @@ def _judge(project: Project, build: str, as_of: datetime, actor: str, champion: 
     from evergreen.registry.evidence import as_evidence, load_evidence, store_evidence
 
     candidate = load_bundle(project.home, project.name, build)
-    here = ensure_build(project, build).project
+    opened = ensure_build(project, build)
+    if as_of < opened.record.as_of:  # the decision would stand, also when the clock is right again
+        raise EvergreenError(
+            f"the build {build} stands at {format_time(opened.record.as_of)} and cannot be judged as of "
+            f"{format_time(as_of)}, which is earlier: look at the clock, or give a later as_of"
+        )
+    here = opened.project
     against = _opponent(project, candidate, champion)
     frame = window_frame(here, candidate)
     p = candidate_predictions(here, candidate, frame)
     p_champion, against = _champion(here, candidate, against, frame)
     rows = evidence_rows(frame, p, p_champion, candidate.params.time_zone)
     sha256 = store_evidence(project.home, rows)
+    point("gate.evidence")
     facts = facts_of(candidate, against, as_of, threshold_of(here))
     # Judged as it was stored, so that a replay starts from the same bytes.
     verdict = decide(as_evidence(load_evidence(project.home, sha256)), candidate.params.gate, facts)
