@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -74,23 +73,6 @@ print(commit.write_commit(build), len(steps))
 
 def _arguments(build: Build) -> tuple[str, str]:
     return str(build.clone.repository), build.id
-
-
-@pytest.mark.parametrize("place", ["commit.written", "commit.pushed", "commit.tagged"])
-def test_killed_between_commit_push_and_tag_it_is_completed(finished: Build, place: str) -> None:
-    code = (
-        "import sys; from evergreen.builds.commit import commit_build; from evergreen.project import Project; "
-        "from evergreen.builds.worktree import ensure_build; "
-        "commit_build(ensure_build(Project.load(sys.argv[1]), sys.argv[2]))"
-    )
-    command = [sys.executable, "-c", code, *_arguments(finished)]
-    killed = subprocess.run(command, env=os.environ | {"EVERGREEN_KILL_AT": place}, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    done = commit_build(finished)
-    assert done.sha == write_commit(finished)
-    assert git(finished.clone.repository, "rev-parse", done.tag) == done.sha
-    remote = finished.clone.home.dvc / "remote" / "files" / "md5"
-    assert len([file for file in remote.rglob("*") if file.is_file()]) == 2, "one content for all, and the folder"
 
 
 def test_stale_or_foreign_content_is_refused(finished: Build) -> None:

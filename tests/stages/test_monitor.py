@@ -1,11 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -384,47 +380,6 @@ def test_two_at_once_make_one_record_and_one_request(world: World) -> None:
     assert sorted(one.new_request for one in found) == [False, True]
     assert len(world.ledger.windows("small", "one")) == 1
     assert len(world.ledger.requests("small")) == 1
-
-
-RUN = """
-import sys
-from datetime import datetime
-from evergreen.project import Project
-from evergreen.stages.monitor import monitor
-monitor(Project.load(sys.argv[1]), datetime.fromisoformat(sys.argv[2]))
-"""
-
-
-class Killed(BaseException):
-    """What no handler catches, in place of a SIGKILL."""
-
-
-def test_killed_between_any_two_writes_it_ends_with_the_same_record_and_request(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undisturbed = Project.load(shutil.copytree(world.project.root, tmp_path / "undisturbed"))
-    expected = monitor(undisturbed, BAD)
-    for place in ("monitor.drift", "monitor.reported"):
-        monkeypatch.setattr("evergreen.stages.monitor.point", lambda name, place=place: _die(name == place))
-        with pytest.raises(Killed):
-            monitor(world.project, BAD)
-        monkeypatch.undo()
-        if place == "monitor.drift":
-            command = [sys.executable, "-c", RUN, str(world.project.root), BAD.isoformat()]
-            killed = subprocess.run(command, env={**os.environ, "EVERGREEN_KILL_AT": "monitor.recorded"}, check=False)
-            assert killed.returncode == -signal.SIGKILL
-        assert world.ledger.requests("small") == []
-    found = monitor(world.project, BAD)
-
-    assert found == expected
-    assert found.new_request
-    reports = [project.home.reports("small") / str(expected.summary) for project in (world.project, undisturbed)]
-    assert reports[0].read_bytes() == reports[1].read_bytes()
-
-
-def _die(now: bool) -> None:
-    if now:
-        raise Killed
 
 
 def test_the_shift_begins_where_the_tests_think() -> None:
