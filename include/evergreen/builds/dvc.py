@@ -58,9 +58,6 @@ def push(build: Build) -> None:
     `dvc push` alone cannot be trusted: it goes by its own notes of what the remote has, which a push that ended on a
     full disk leaves wrong, and of what it finds nowhere it only warns. Raises BuildError where something is lost.
     """
-    dvc(build, "push", *TARGETS)
-    if _pushed(build):
-        return
     for notes in (build.clone.home.dvc / "site").glob("repo/*/index"):
         shutil.rmtree(notes, ignore_errors=True)  # of other builds too: they are made anew where they are missed
     dvc(build, "push", *TARGETS)
