@@ -12,7 +12,8 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     models/<name>/<id>/                     a registered build's model, twin and reference
     evidence/<sha256>.parquet               the rows that a decision was made on
     reports/<name>/                         Evidently reports
-    dvc/cache, dvc/site, dvc/remote         the shared DVC cache, its scratch, the default remote
+    dvc/cache, dvc/remote                   the shared DVC cache, the default remote
+    dvc/site/<name>/<id>/                   what DVC notes for itself of one build
     locks/  airflow/  mlflow/  run/  logs/  drops/
 
 Names that others see: DAG `<name>_<stage>`, asset `evergreen://<name>/<what>`, git tag `build/<name>/<id>`,

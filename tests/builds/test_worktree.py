@@ -55,7 +55,7 @@ def test_dvc_of_the_worktree_uses_the_home(project: Project) -> None:
     (project.root / ".dvc" / "config.local").write_text("['remote \"local\"']\n    password = secret\n")
     build = open_build(project, AS_OF)
     config = (build.worktree / ".dvc" / "config.local").read_text()
-    for place in ("cache", "site", "remote"):
+    for place in ("cache", f"site/{project.name}/{build.id}", "remote"):
         assert f'"{project.home.dvc / place}"' in config
     assert "password = secret" in config, "the credentials of the main checkout hold here too"
     assert git(build.worktree, "status", "--porcelain") == ""

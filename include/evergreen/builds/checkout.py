@@ -56,7 +56,7 @@ def configure_dvc(clone: Clone, build: str) -> None:
     _set(local, "core", "autostage", "false")
     _set(local, "core", "analytics", "false")
     _set(local, "core", "check_update", "false")
-    _set(local, "core", "site_cache_dir", str(clone.home.dvc / "site"))
+    _set(local, "core", "site_cache_dir", str(clone.dvc_scratch(build)))
     _set(local, "cache", "dir", str(clone.home.dvc / "cache"))
     if not committed.has_option("cache", "type"):
         _set(local, "cache", "type", "copy")  # a hard link written through as root corrupts the shared cache

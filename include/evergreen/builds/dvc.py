@@ -58,8 +58,7 @@ def push(build: Build) -> None:
     `dvc push` alone cannot be trusted: it goes by its own notes of what the remote has, which a push that ended on a
     full disk leaves wrong, and of what it finds nowhere it only warns. Raises BuildError where something is lost.
     """
-    for notes in (build.clone.home.dvc / "site").glob("repo/*/index"):
-        shutil.rmtree(notes, ignore_errors=True)  # of other builds too: they are made anew where they are missed
+    shutil.rmtree(build.clone.dvc_scratch(build.id), ignore_errors=True)
     dvc(build, "push", *TARGETS)
     if not _pushed(build):
         lines = "\n".join(line for line in call_dvc(build, *_CLOUD, quiet=True).tail if line)

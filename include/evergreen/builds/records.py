@@ -42,6 +42,10 @@ class Clone:
         """The build's worktree."""
         return self.home.builds(self.name) / build
 
+    def dvc_scratch(self, build: str) -> Path:
+        """What DVC notes for itself of a build: its own, since each push begins by throwing it away."""
+        return self.home.dvc / "site" / self.name / build
+
     @contextmanager
     def locked(self, build: str) -> Iterator[None]:
         """Hold the build's lock; it is not re-entrant."""
