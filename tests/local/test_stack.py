@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -41,17 +42,20 @@ probe()
 
 
 def free_ports() -> int:
-    """A port that is free and whose successor is."""
+    """A port that is free and whose successor is.
+
+    Below those that systems give to outgoing connections: until the servers listen, seconds later, one of these would
+    take it.
+    """
     while True:
+        port = 10_000 + secrets.randbelow(22_000)
         with socket.socket() as first, socket.socket() as second:
-            first.bind((HOST, 0))
-            port: int = first.getsockname()[1]
             try:
+                first.bind((HOST, port))
                 second.bind((HOST, port + 1))
             except OSError:
                 continue
-        if port < 65_000:
-            return port
+        return port
 
 
 @pytest.fixture
