@@ -65,6 +65,14 @@ def test_the_stubborn_are_killed(start: Start) -> None:
     assert (meek.wait(5), stubborn.wait(5)) == (-15, -9)
 
 
+def test_the_stopped_act_on_it(start: Start) -> None:
+    process = start("import os, signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(3))", **{MARK: "/home/f"})
+    (found,) = marked("/home/f")
+    found.suspend()
+    assert end([found], grace=60) == 1
+    assert process.wait(5) == 3
+
+
 def test_the_guard_ends_leftovers_and_becomes_the_command(start: Start) -> None:
     left = start(**{MARK: "/home/e", PROGRAM: "mlflow"})
     other = start(**{MARK: "/home/e", PROGRAM: "scheduler"})

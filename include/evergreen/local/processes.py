@@ -41,6 +41,7 @@ def end(processes: Iterable[psutil.Process], grace: float) -> int:
     for process in left:
         with contextlib.suppress(psutil.Error):
             process.terminate()
+            process.resume()  # one that was stopped could not act on it
     if not wait_gone(left, grace):
         for process in left:
             with contextlib.suppress(psutil.Error):
