@@ -12,7 +12,7 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test check reproduce format setup lock clean
+.PHONY: help demo up down status test drill check reproduce format setup lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,6 +31,9 @@ status: setup ## data, champion, decisions, requests and servers
 
 test: setup ## run all tests (make test ARGS='-k gate')
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+drill: setup ## kill, stop, fill and alter what runs, and print what came of it (the fault tests alone)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile tests/faults $(ARGS)
 
 check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked packages
 	$(BIN)/ruff check .

@@ -1,0 +1,30 @@
+"""Prints the table of the drills at the end of `make drill`; each test records its row with `record_property`.
+
+`drill` says what was done, `outcome` what came of it, and `undisturbed` and `disturbed` are seconds, where they were
+measured. A drill that failed is in the table too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.drills import drill, table
+
+FOLDER = Path(__file__).parent
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write the table; with several processes, this runs in the one that collects their reports."""
+    here = FOLDER.relative_to(config.rootpath).as_posix()
+    found = [
+        row
+        for result in ("passed", "failed", "error", "skipped")
+        for report in terminalreporter.stats.get(result, [])
+        if report.nodeid.startswith(f"{here}/") and (row := drill(report, result))
+    ]
+    if found:
+        terminalreporter.section("drills")
+        for line in table(found):
+            terminalreporter.write_line(line)
