@@ -84,3 +84,13 @@ def test_a_stage_runs_the_worktree_s_code_and_knows_its_build(project: Project) 
     assert f"EVERGREEN_PROJECT={build.project.root}" in lines
     assert f"EVERGREEN_HOME={project.home.root}" in lines
     assert "OMP_NUM_THREADS=1" in lines
+
+
+def test_a_killed_stage_says_that_it_was_killed(project: Project) -> None:
+    (project.root / "dvc.yaml").write_text(STAGES.replace("echo features ran", "kill -9 $$"))
+    commit_all(project.root)
+    build = open_build(project, AS_OF)
+    write_snapshot(build)
+    add_snapshot(build)
+    with pytest.raises(BuildError, match="was killed from outside"):
+        run_stage(build, "features")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ from evergreen.errors import BuildError
 # DVC's exit status is 255 for every failure: only these two pass by themselves.
 _PASSING = ("is busy", "acquire lock")
 _PATIENCE = 60.0
+# Of dvc itself, or of a stage, as a shell or as Python counts it: 128 + 9, or -9.
+_KILLED = "It was killed from outside: by a person, or by the system because memory ran out. Run the task again."
 
 
 def dvc(build: Build, *arguments: str, quiet: bool = False) -> Finished:
@@ -22,8 +25,9 @@ def dvc(build: Build, *arguments: str, quiet: bool = False) -> Finished:
     finished = call_dvc(build, *arguments, quiet=quiet)
     if finished.code != 0:
         lines = "\n".join(line for line in finished.tail if line)
+        killed = f"\n{_KILLED}" if finished.code == 137 or re.search(r"exited with (137|-9)\b", lines) else ""
         raise BuildError(
-            f"`dvc {' '.join(arguments)}` failed in the build {build.id} (status {finished.code}):\n{lines}\n"
+            f"`dvc {' '.join(arguments)}` failed in the build {build.id} (status {finished.code}):\n{lines}{killed}\n"
             f"To see it by hand: cd {build.project.root} && dvc {' '.join(arguments)}"
         )
     return finished
