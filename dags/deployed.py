@@ -6,6 +6,7 @@ one that this repository is. A broken params.yaml shows up as that DAG file's im
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import datetime, timedelta
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any
 
 from airflow.sdk import (
     Asset,
+    Context,
     CronTriggerTimetable,
     DeadlineAlert,
     DeadlineReference,
@@ -25,6 +27,8 @@ from airflow.sdk import (
 from alerts import FailureNotifier, deadline_missed
 from evergreen import clock
 from evergreen.project import Project
+
+log = logging.getLogger("evergreen.deployed")
 
 AS_OF = Param(
     None,
@@ -68,10 +72,23 @@ def policy(project: Project, stage: str, deadline: timedelta) -> dict[str, Any]:
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": timedelta(minutes=5),
             "execution_timeout": 2 * deadline,
+            "on_execute_callback": tell_of_the_last_try,
             "on_failure_callback": FailureNotifier(),
         },
         "on_failure_callback": FailureNotifier(),
     }
+
+
+def tell_of_the_last_try(context: Context) -> None:
+    """Say in the log of a further try what it means that the log of the one before just ends."""
+    number = context["ti"].try_number
+    if number > 1:
+        log.warning(
+            "this is try %d. Where the log of try %d ends without an error, the task was killed: with the scheduler "
+            "(logs/supervisord.log says when that was started again), by a person, or because memory ran out",
+            number,
+            number - 1,
+        )
 
 
 def cron(expression: str | None) -> CronTriggerTimetable | None:

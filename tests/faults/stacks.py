@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import mlflow
@@ -26,11 +24,11 @@ from evergreen.local.airflow import USER, password
 from evergreen.local.api import AirflowApi, Run
 from evergreen.local.health import client
 from evergreen.local.ports import current_ports
-from evergreen.local.processes import wait_gone
 from evergreen.local.supervisor import Supervisor
 from evergreen.project import Project
 from tests.conftest import SMALL
 from tests.data import day, write_drops
+from tests.faults.harm import until
 from tests.local.test_stack import free_ports
 from tests.pipeline.conftest import IDENTITY, clone_repository
 from tests.pipeline.test_loop import outputs
@@ -39,7 +37,6 @@ STAGES = ("ingest", "score", "monitor", "retrain")
 AS_OF = day(63)
 DAYS = 91
 RUN_SECONDS = 300  # on a machine that other tests keep busy
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -171,6 +168,11 @@ class Drills:
         """Each task's state now."""
         return {task.label: task.state for task in self.api.tasks(run)}
 
+    def log(self, run: Run, task: str) -> str:
+        """The log of a task's last try."""
+        (found,) = [one for one in self.api.tasks(run) if one.id == task]
+        return self.api.log(run, found, lines=1000)
+
     def wait_for(self, run: Run, task: str, state: str) -> None:
         """Return when a task of the run is in a state."""
         until(lambda: self.states(run).get(task) == state, RUN_SECONDS, f"`{task}` of {run} does not get {state}")
@@ -198,49 +200,6 @@ class Drills:
         """Start `evergreen` in the clone, beside the servers."""
         evergreen = str(Path(sys.executable).parent / "evergreen")
         return subprocess.Popen([evergreen, *arguments], cwd=self.project.root)
-
-
-def until(found: Callable[[], T | None], seconds: float, otherwise: str) -> T:
-    """What `found` finds, asked again and again."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if result := found():
-            return result
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.1)
-
-
-def go_on(process: psutil.Process) -> None:
-    """Let a stopped process go on."""
-    os.kill(process.pid, signal.SIGCONT)
-
-
-def kill(pid: int) -> None:
-    """`kill -9`, and the process is gone afterwards."""
-    process = psutil.Process(pid)
-    process.kill()
-    assert wait_gone([process], 30)
-
-
-def waits(command: subprocess.Popen[bytes]) -> bool:
-    """Whether a command still runs after it has had time to do its work."""
-    try:
-        command.wait(8)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
-
-
-def parent_named(process: psutil.Process, word: str) -> psutil.Process:
-    """The nearest ancestor whose command line has this word."""
-    return next(parent for parent in process.parents() if word in parent.cmdline())
-
-
-def of_task(stage: psutil.Process) -> list[psutil.Process]:
-    """The stage and all that runs it: its dvc and their guard, which know the build, and the task above them."""
-    parents = stage.parents()
-    guarded = [parent for parent in parents if "EVERGREEN_BUILD" in parent.environ()]
-    return [stage, *guarded, parents[len(guarded)]]
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from evergreen.lake.manifests import read_manifests
 from evergreen.lake.predictions import read_predictions
 from evergreen.local.processes import marked, wait_gone
 from tests.data import day
-from tests.faults.stacks import Drills, Made, go_on, kill, of_task, parent_named, running, until, waits
+from tests.faults.harm import go_on, kill, of_task, parent_named, until, waits
+from tests.faults.stacks import Drills, Made, running
 
 pytestmark = pytest.mark.stack
 
@@ -78,6 +79,8 @@ def test_a_killed_part_changes_nothing(
     record_property("disturbed", seconds)
     assert set(states.values()) == {"success"}
     assert drills.made() == undisturbed.made
+    if victim in ("stage", "dvc", "scheduler", "supervisord"):
+        assert "Where the log of try 1 ends without an error" in drills.log(run, "train")
     assert seconds < drills.allowed(undisturbed.seconds)
     record_property("outcome", SAME)
 
