@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TypeVar
 
 import psutil
@@ -55,5 +56,5 @@ def parent_named(process: psutil.Process, word: str) -> psutil.Process:
 def of_task(stage: psutil.Process) -> list[psutil.Process]:
     """The stage and all that runs it: its dvc and their guard, which know the build, and the task above them."""
     parents = stage.parents()
-    guarded = [parent for parent in parents if "EVERGREEN_BUILD" in parent.environ()]
+    guarded = list(takewhile(lambda parent: "EVERGREEN_BUILD" in parent.environ(), parents))
     return [stage, *guarded, parents[len(guarded)]]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,9 +21,10 @@ from evergreen.clock import set_replay
 from evergreen.ledger import Ledger
 from evergreen.local import stack
 from evergreen.local.airflow import USER, password
-from evergreen.local.api import AirflowApi, Run
+from evergreen.local.api import ENDED, AirflowApi, Run
 from evergreen.local.health import client
 from evergreen.local.ports import current_ports
+from evergreen.local.processes import alive
 from evergreen.local.supervisor import Supervisor
 from evergreen.project import Project
 from tests.conftest import SMALL
@@ -60,6 +61,7 @@ class Drills:
     api: AirflowApi
     armed: Path
     start_seconds: float
+    held: list[psutil.Process] = field(default_factory=list)  # those that a point has stopped
 
     # What a run leaves
 
@@ -122,7 +124,20 @@ class Drills:
         process = psutil.Process(int(note.read_text()))
         note.unlink()
         until(lambda: process.status() == psutil.STATUS_STOPPED, 30, f"`{point}` did not stop {process}")
+        self.held.append(process)
         return process
+
+    def release(self) -> None:
+        """Leave nothing to the next drill that this one, if it failed, has armed, stopped or started."""
+        for path in self.armed.iterdir():
+            path.unlink()
+        for process in self.held:
+            if alive(process):
+                process.kill()
+        self.held.clear()
+        for run in (run for stage in STAGES for run in self.api.runs(f"small_{stage}")):
+            if run.state not in ENDED:
+                self.mark_failed(run)
 
     # Servers
 

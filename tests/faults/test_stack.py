@@ -41,6 +41,12 @@ def drills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drills]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def afterwards(drills: Drills) -> Iterator[None]:
+    yield
+    drills.release()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(drills: Drills) -> Undisturbed:
     began = time.monotonic()
