@@ -1,8 +1,8 @@
 """Drills on the real local stack: parts killed in the middle of a retrain run, MLflow away, a run marked as failed, and
 two of a kind at once.
 
-In order, on one stack. Every retrain makes the same build anew, unless it says otherwise; the first is undisturbed, and
-what a disturbed one leaves is held against it: its bytes, one MLflow run, one decision, one promotion.
+In order, on one stack. Every retrain makes the same build anew, unless it says otherwise. The first two are not
+disturbed, and what the others leave is held against these: the bytes, one MLflow run, one decision, one promotion.
 """
 
 from __future__ import annotations
@@ -49,13 +49,17 @@ def afterwards(drills: Drills) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def undisturbed(drills: Drills) -> Undisturbed:
-    began = time.monotonic()
-    states = drills.ended(drills.retrain())
-    seconds = time.monotonic() - began
+    """The quicker of two, since the first of all waits for what later ones find, such as bytecode."""
+    seconds = []
+    for _ in range(2):
+        drills.forget()
+        began = time.monotonic()
+        states = drills.ended(drills.retrain())
+        seconds.append(time.monotonic() - began)
+        assert set(states.values()) == {"success"}
     made = drills.made()
-    assert set(states.values()) == {"success"}
     assert (made.runs, made.versions, len(made.decisions), len(made.promotions)) == (1, 1, 1, 1)
-    return Undisturbed(made, seconds)
+    return Undisturbed(made, min(seconds))
 
 
 @pytest.mark.parametrize("victim", ["stage", "dvc", "scheduler", "dag-processor", "mlflow", "supervisord"])
