@@ -1,23 +1,92 @@
-"""The lock seam: a file lock here; a row of the ledger where several hosts share one loop."""
+"""The lock seam: a file lock here; a row of the ledger where several hosts share one loop.
+
+Besides the locks by name there is one that is shared: whoever makes or reads what a build stands on is `using` the
+stores (DVC's cache and remote, evidence), and nobody is `sweeping` them meanwhile.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from evergreen.errors import EvergreenError
+from evergreen.formats import stamp
 from evergreen.paths import Home
+
+_PATIENCE = 600.0
+_TICK = 0.05
 
 
 @contextmanager
-def lock(home: Home, name: str, timeout: float = 600) -> Iterator[None]:
+def lock(home: Home, name: str, timeout: float = _PATIENCE) -> Iterator[None]:
     """Hold the lock `name`; it is freed when its process dies. Raises EvergreenError after `timeout` seconds."""
-    home.locks.mkdir(parents=True, exist_ok=True)
-    path = home.locks / f"{name.replace('/', '~')}.lock"
+    path = _place(home, name)
     try:
         with FileLock(path, timeout=timeout):
             yield
     except Timeout:
         raise EvergreenError(f"`{name}` has been locked for {timeout:.0f} s: see which run holds {path}") from None
+
+
+@contextmanager
+def attempt(home: Home, name: str) -> Iterator[bool]:
+    """Hold the lock `name` if nobody else does; False, at once, where somebody does."""
+    held = FileLock(_place(home, name), timeout=0)
+    try:
+        held.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        held.release()
+
+
+@contextmanager
+def using(home: Home) -> Iterator[None]:
+    """Keep `sweeping` away; any number of processes may use the stores at once."""
+    with _stores(home, fcntl.LOCK_SH, _PATIENCE) as held:
+        if not held:
+            raise EvergreenError(f"`evergreen gc` has been freeing space for {_PATIENCE:.0f} s: see whether it hangs")
+        yield
+
+
+@contextmanager
+def sweeping(home: Home, patience: float) -> Iterator[bool]:
+    """Be alone with the stores; False where somebody still used them after `patience` seconds."""
+    with _stores(home, fcntl.LOCK_EX, patience) as held:
+        yield held
+
+
+@contextmanager
+def _stores(home: Home, kind: int, patience: float) -> Iterator[bool]:
+    handle = os.open(_place(home, "stores"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        yield _flock(handle, kind, time.monotonic() + patience)
+    finally:
+        os.close(handle)
+
+
+def _place(home: Home, name: str) -> Path:
+    home.locks.mkdir(parents=True, exist_ok=True)
+    stamp(home)  # nothing is written without a lock, so this is the first of all
+    return home.locks / f"{name.replace('/', '~')}.lock"
+
+
+def _flock(handle: int, kind: int, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_TICK)
+        else:
+            return True

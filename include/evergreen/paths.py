@@ -2,6 +2,7 @@
 
 State lives in one folder, the home (`.evergreen` beside the main checkout's `.git`, or `EVERGREEN_HOME`):
 
+    format.json                             the format of all this
     clock.json                              wall or replay time
     ledger.db                               decisions, requests, monitored windows
     lake/<name>/raw/<table>/                typed Parquet as the source said it, and ledger/<seq>.json manifests
@@ -33,6 +34,10 @@ class Home:
     """The state folder; every place in it is asked for here."""
 
     root: Path
+
+    @property
+    def stamp(self) -> Path:
+        return self.root / "format.json"
 
     @property
     def ledger(self) -> Path:

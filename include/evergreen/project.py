@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evergreen.errors import EvergreenError
+from evergreen.formats import require_format
 from evergreen.params import Params, load_params
 from evergreen.paths import Home
 
@@ -25,10 +26,13 @@ class Project:
         """Read the project at `root` (default: EVERGREEN_PROJECT, else the working folder).
 
         `home` defaults to EVERGREEN_HOME, else `.evergreen` in the main checkout, so that a build's worktree
-        shares its clone's state. Raises ParamsError for a bad params.yaml.
+        shares its clone's state. Raises ParamsError for a bad params.yaml, EvergreenError for a home that newer code
+        has written.
         """
         folder = find_root(root)
-        return cls(folder, load_params(folder / "params.yaml"), find_home(folder, home))
+        found = find_home(folder, home)
+        require_format(found)
+        return cls(folder, load_params(folder / "params.yaml"), found)
 
     @property
     def name(self) -> str:

@@ -44,8 +44,9 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     command = ["git", "-c", f"core.hooksPath={os.devnull}", "-C", str(folder), *arguments]
     return subprocess.run(
-        command, env=git_environment() | dict(env or {}), input=stdin, capture_output=True, text=True, check=False
-    )
+        command, env=git_environment() | dict(env or {}), input=stdin, capture_output=True, check=False,
+        text=True, errors="replace",
+    )  # fmt: skip
 
 
 _MISLEADING = {

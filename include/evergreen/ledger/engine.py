@@ -33,8 +33,10 @@ def ledger_engine(home: Home) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     with reached(engine):
-        if not inspect(engine).has_table(decisions.name):
+        missing = metadata.tables.keys() - set(inspect(engine).get_table_names())
+        if decisions.name in missing:
             _refuse_lost(home, url)
+        if missing:  # all, or those that an older version did not have
             with lock(home, "ledger"), writing(engine) as connection:
                 metadata.create_all(connection)
     return engine
