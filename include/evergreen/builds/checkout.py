@@ -17,8 +17,14 @@ _READY = "evergreen-ready"
 
 def is_ready(worktree: Path) -> bool:
     """Whether the worktree was finished; one killed half-way never gets the mark."""
+    mark = made_ready(worktree)
+    return mark is not None and mark.exists()
+
+
+def made_ready(worktree: Path) -> Path | None:
+    """The mark of a finished worktree, whose date says when it was made; None where git does not know the worktree."""
     state = _state(worktree)
-    return state is not None and (state / _READY).exists()
+    return state and state / _READY
 
 
 def mark_ready(worktree: Path) -> None:
@@ -32,7 +38,7 @@ def mark_ready(worktree: Path) -> None:
 def add_worktree(clone: Clone, build: str, commit: str) -> Path:
     """Check `commit` out into the build's folder, after removing whatever is left there."""
     worktree = clone.worktree(build)
-    _remove(clone, worktree)
+    remove_worktree(clone, build)
     worktree.parent.mkdir(parents=True, exist_ok=True)
     git(clone.repository, "worktree", "add", "--detach", str(worktree), commit)
     return worktree
@@ -69,8 +75,9 @@ def configure_dvc(clone: Clone, build: str) -> None:
         write_atomic(place, text.getvalue())
 
 
-def _remove(clone: Clone, worktree: Path) -> None:
-    """Remove a worktree with its registration, also where git calls it missing or locked."""
+def remove_worktree(clone: Clone, build: str) -> None:
+    """Remove a build's worktree with its registration, also where git calls it missing or locked."""
+    worktree = clone.worktree(build)
     shutil.rmtree(worktree, ignore_errors=True)
     for entry in (clone.repository / ".git" / "worktrees").glob("*"):
         pointer = entry / "gitdir"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from evergreen.builds.git import git, resolve
 from evergreen.errors import BuildError
 from evergreen.files import read_json, write_atomic
-from evergreen.locks import lock
+from evergreen.locks import lock, using
 from evergreen.paths import Home, build_tag
 from evergreen.project import Project
 
@@ -48,9 +48,13 @@ class Clone:
 
     @contextmanager
     def locked(self, build: str) -> Iterator[None]:
-        """Hold the build's lock; it is not re-entrant."""
-        with lock(self.home, f"{self.name}/build/{build}"):
+        """Hold the build's lock, which is not re-entrant; `evergreen gc` leaves what the build stands on alone."""
+        with lock(self.home, self.lock_of(build)), using(self.home):
             yield
+
+    def lock_of(self, build: str) -> str:
+        """The name of the build's lock."""
+        return f"{self.name}/build/{build}"
 
 
 class Record(BaseModel):
@@ -86,12 +90,12 @@ class Build:
 
 def write_record(clone: Clone, build: str, record: Record) -> None:
     """Keep a build's record."""
-    write_atomic(_place(clone, build), record.model_dump_json(indent=1))
+    write_atomic(record_place(clone, build), record.model_dump_json(indent=1))
 
 
 def read_record(clone: Clone, build: str) -> Record | None:
     """A build's record: as kept, else as its tag tells it (another machine's build); None for an unknown build."""
-    place = _place(clone, build)
+    place = record_place(clone, build)
     if place.exists():
         return read_json(
             Record, place, "remove it, and run the retrain again from its first task, which opens the build", BuildError
@@ -121,5 +125,6 @@ def load_project(clone: Clone, build: str) -> Project:
     return project
 
 
-def _place(clone: Clone, build: str) -> Path:
+def record_place(clone: Clone, build: str) -> Path:
+    """Where a build's record is kept."""
     return clone.home.builds(clone.name) / f"{build}.json"

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from evergreen.builds.records import Build, Clone
+from evergreen.builds.worktree import held
 from evergreen.clock import format_time
 from evergreen.disk import full_disk_is_said
 from evergreen.errors import EvergreenError, RegistryError
@@ -64,7 +66,10 @@ def gate(project: Project, build: str, as_of: datetime, actor: str) -> GateResul
     champion = ledger.champion(project.name)
     decision = _stored(ledger, project.name, build, champion)
     if decision is None:
-        decision = ledger.record_decision(_judge(project, build, as_of, actor, champion))
+        candidate = load_bundle(project.home, project.name, build)
+        # Held until the decision is recorded: `evergreen gc` leaves the worktree and the evidence alone.
+        with held(Clone.of(project), build) as opened:
+            decision = ledger.record_decision(_judge(opened, candidate, as_of, actor, champion))
     point("gate.recorded")
     raised = [request.id for request in ledger.open_requests(project.name, decision.as_of)]
     ledger.answer_requests(project.name, raised, decision.id)
@@ -94,33 +99,30 @@ def _stored(ledger: Ledger, name: str, build: str, champion: Promotion | None) -
     return next((decision for decision in ledger.decisions(name) if decision.id == id_), None)
 
 
-def _judge(project: Project, build: str, as_of: datetime, actor: str, champion: Promotion | None) -> Decision:
-    from evergreen.builds.worktree import ensure_build
+def _judge(opened: Build, candidate: Bundle, as_of: datetime, actor: str, champion: Promotion | None) -> Decision:
     from evergreen.registry.evidence import as_evidence, load_evidence, store_evidence
 
-    candidate = load_bundle(project.home, project.name, build)
-    opened = ensure_build(project, build)
     if as_of < opened.record.as_of:  # the decision would stand, also when the clock is right again
         raise EvergreenError(
-            f"the build {build} stands at {format_time(opened.record.as_of)} and cannot be judged as of "
+            f"the build {opened.id} stands at {format_time(opened.record.as_of)} and cannot be judged as of "
             f"{format_time(as_of)}, which is earlier: look at the clock, or give a later as_of"
         )
-    here = opened.project
-    against = _opponent(project, candidate, champion)
+    here, name = opened.project, opened.clone.name
+    against = _opponent(here, candidate, champion)
     frame = window_frame(here, candidate)
     p = candidate_predictions(here, candidate, frame)
     p_champion, against = _champion(here, candidate, against, frame)
     rows = evidence_rows(frame, p, p_champion, candidate.params.time_zone)
-    sha256 = store_evidence(project.home, rows)
+    sha256 = store_evidence(here.home, rows)
     point("gate.evidence")
     facts = facts_of(candidate, against, as_of, threshold_of(here))
     # Judged as it was stored, so that a replay starts from the same bytes.
-    verdict = decide(as_evidence(load_evidence(project.home, sha256)), candidate.params.gate, facts)
+    verdict = decide(as_evidence(load_evidence(here.home, sha256)), candidate.params.gate, facts)
     return Decision(
-        id=decision_id(project.name, build, champion.build if champion else None),
-        name=project.name,
+        id=decision_id(name, opened.id, champion.build if champion else None),
+        name=name,
         kind="gate",
-        build=build,
+        build=opened.id,
         as_of=as_of,
         verdict=verdict.verdict,
         reason=verdict.reason,

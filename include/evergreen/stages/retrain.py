@@ -48,7 +48,7 @@ def begin(project: Project, as_of: datetime, force: bool = False) -> BeginResult
     from evergreen.features.labels import label_cutoff
 
     ledger = Ledger.open(project.home)
-    judged = _last_judged(ledger, project.name)
+    judged = last_judged(ledger, project.name)
     if judged is not None:
         covered = [request.id for request in ledger.open_requests(project.name, judged.as_of)]
         ledger.answer_requests(project.name, covered, judged.id)
@@ -133,7 +133,7 @@ def _edited(project: Project, judged: Decision) -> str | None:
     return f"params.yaml has changed since {judged.build} was judged: {', '.join(changed)}" if changed else None
 
 
-def _last_judged(ledger: Ledger, name: str) -> Decision | None:
+def last_judged(ledger: Ledger, name: str) -> Decision | None:
     """By `as_of`: a backfill that was judged later does not hide what newer labels were judged.
 
     A decision that does not say what it judged shows of no label that it was used.

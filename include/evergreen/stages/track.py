@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from evergreen.builds.commit import commit_build
-from evergreen.builds.worktree import ensure_build
+from evergreen.builds.commit import Commit, commit_build
+from evergreen.builds.records import Build, Clone
+from evergreen.builds.worktree import ensure_build, held
 from evergreen.disk import full_disk_is_said
 from evergreen.faults import point
 from evergreen.locks import lock
@@ -51,9 +52,14 @@ def track(project: Project, build: str) -> TrackResult:
     again, so this may be run at any time and by several at once. Raises BuildError where the build's stages are not
     up to date, and RegistryError, within seconds, where MLflow is away; a retry completes it.
     """
-    here = ensure_build(project, build)
-    commit = commit_build(here)
+    commit = commit_build(ensure_build(project, build))
     point("track.committed")
+    with held(Clone.of(project), build) as here:  # its worktree is read; `evergreen gc` leaves it alone
+        return _record(project, build, here, commit)
+
+
+def _record(project: Project, build: str, here: Build, commit: Commit) -> TrackResult:
+    """Store the bundle of a committed build, complete its MLflow run and register its model."""
     outcome = Outcome(here.project, store_bundle(here.project, build), commit)
     point("track.stored")
     result = TrackResult(build=build, commit=commit.sha, tag=commit.tag, bundle=outcome.bundle.sha256)
