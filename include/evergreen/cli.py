@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from evergreen import clock
 from evergreen.errors import EvergreenError, ParamsError
+from evergreen.gc.commands import cleanup
 from evergreen.inspection.commands import checks
 from evergreen.ledger.commands import decisions
 from evergreen.local.commands import servers
@@ -26,6 +27,7 @@ from evergreen.project import Project, find_root
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(checks)
 app.add_typer(servers)
+app.add_typer(cleanup)
 app.add_typer(decisions, name="decisions")
 
 AsOf = Annotated[str | None, typer.Option(help="The moment to stand at, such as 2013-04-01T04:00Z; default: now.")]

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from evergreen import clock
+from evergreen.gc.space import Space, read_space, shown
 from evergreen.ledger import Decision, Ledger, Promotion
 from evergreen.project import Project
 from evergreen.quality.notes import notes_of
@@ -43,6 +44,7 @@ class Status(BaseModel):
     requests: list[dict[str, Any]]
     servers: dict[str, str]
     urls: dict[str, str]
+    space: list[Space]
 
 
 def read_status(project: Project) -> Status:
@@ -65,6 +67,7 @@ def read_status(project: Project) -> Status:
         ],
         servers={server.name: server.state if server.healthy else f"{server.state}, not healthy" for server in servers},
         urls={server.name: server.url for server in servers if server.url},
+        space=read_space(project.home, project.name),
     )
 
 
@@ -142,4 +145,16 @@ def render_status(status: Status) -> str:
     lines += [f"  {one['as_of']}  {one['reason']}" for one in status.requests] or ["  none"]
     lines += ["", "Servers"]
     lines += [f"  {name:<14} {state:<22} {status.urls.get(name, '')}" for name, state in status.servers.items()]
+    lines += ["", *_space(status)]
     return "\n".join(lines)
+
+
+def _space(status: Status) -> list[str]:
+    """The kinds that take any space; a blank where a kind is not kept by use case."""
+    lines = [f"{'Space':<16} {status.name:>12} {'all':>12} {'files':>9}"]
+    for one in status.space:
+        if one.total:
+            own = "" if one.own is None else shown(one.own)
+            lines.append(f"  {one.kind:<14} {own:>12} {shown(one.total):>12} {one.files:>9,}")
+    total, files = sum(one.total for one in status.space), sum(one.files for one in status.space)
+    return [*lines, f"  {'together':<14} {'':>12} {shown(total):>12} {files:>9,}"]

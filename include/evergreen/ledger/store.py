@@ -49,6 +49,12 @@ class Ledger:
         query = select(decisions).where(decisions.c.name == name).order_by(decisions.c.seq.desc()).limit(limit)
         return self._read(Decision, query)
 
+    def evidence(self) -> set[str]:
+        """The hashes of the evidence that decisions were made on, of every use case."""
+        with reading(self._engine) as connection:
+            named = connection.execute(select(decisions.c.evidence).where(decisions.c.evidence.is_not(None)))
+            return set(named.scalars())
+
     # Promotions
 
     def record_promotion(self, promotion: Promotion) -> Promotion:

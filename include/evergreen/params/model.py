@@ -11,6 +11,7 @@ from evergreen.params.features import Features
 from evergreen.params.gate import Gate
 from evergreen.params.monitoring import Monitoring
 from evergreen.params.prediction import Prediction
+from evergreen.params.retention import Retention
 from evergreen.params.scoring import Schedule, Scoring
 from evergreen.params.tables import Table
 from evergreen.params.training import Preprocess, Training
@@ -35,6 +36,7 @@ class Params(Section):
     scoring: Scoring = Scoring()
     monitoring: Monitoring = Monitoring()
     schedule: Schedule = Schedule()
+    retention: Retention = Retention()
 
     @field_validator("time_zone")
     @classmethod

@@ -1,0 +1,82 @@
+"""What a kill left half-written, evidence of no decision, and DVC's scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evergreen.gc.kinds import Item, paths, remove
+from evergreen.gc.scene import Scene
+from evergreen.locks import sweeping
+
+PATIENCE = 10.0  # seconds to wait for a step of a build; where it takes longer, the next clean-up comes too
+
+
+class Temporaries:
+    """Temporary files and folders: every writer here writes beside the place and renames."""
+
+    name = "temporary leftovers"
+    why = "a killed run's; whoever runs again makes them anew"
+
+    def find(self, scene: Scene) -> list[Item]:
+        """Hidden files of the home's own folders, half-copied bundles, and a snapshot that was never put in place."""
+        home, name = scene.home, scene.name
+        found = [*home.root.glob(".clock.json.*"), *home.root.glob(".format.json.*")]
+        for folder in (scene.project.lake / "validation", home.reports(name), home.evidence):
+            found += [path for path in folder.rglob(".*") if path.is_file()]
+        for folder in (home.models(name), home.builds(name)):
+            found += folder.glob(".*")
+        found.append(scene.project.root / ".data.new")
+        if scene.project.data.exists():  # else the old one is the snapshot, and the next run puts it back
+            found.append(scene.project.root / ".data.old")
+        return paths(path for path in found if scene.untouched(path))
+
+    def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
+        """Delete them: nobody but a run that is long dead knew their names."""
+        for item in items:
+            remove(Path(item.id))
+            yield item
+
+
+class Evidence:
+    """Evidence that no decision names."""
+
+    name = "evidence without a decision"
+    why = "a killed gate left it"
+
+    def find(self, scene: Scene) -> list[Item]:
+        """The files whose name no decision of any use case holds."""
+        named = scene.ledger.evidence()
+        there = scene.home.evidence.glob("*.parquet")
+        return paths(path for path in there if path.stem not in named and scene.untouched(path))
+
+    def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
+        """Free it while no gate runs: what one finds in its place it takes as stored."""
+        with sweeping(scene.home, PATIENCE) as alone:
+            still = {item.id for item in self.find(scene)} if alone else set()
+            for item in items:
+                if item.id in still:
+                    remove(Path(item.id))
+                    yield item
+
+
+class DvcScratch:
+    """What DVC noted of worktrees that are gone; an older version kept it for good."""
+
+    name = "DVC scratch"
+    why = "its worktree is gone; DVC makes it again"
+
+    def find(self, scene: Scene) -> list[Item]:
+        """The folders `<name>/<build>` without a worktree, of every use case."""
+        builds = scene.home.root / "builds"
+        folders = [path for path in (scene.home.dvc / "site").glob("*/*") if path.is_dir()]
+        return paths(path for path in folders if not (builds / path.parent.name / path.name).exists())
+
+    def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
+        """Delete it while no stage of a build runs."""
+        with sweeping(scene.home, PATIENCE) as alone:
+            still = {item.id for item in self.find(scene)} if alone else set()
+            for item in items:
+                if item.id in still:
+                    remove(Path(item.id))
+                    yield item
