@@ -93,7 +93,7 @@ class Drills:
         home = self.project.home
         for tag in self._git("tag", "--list", "build/*").split():
             self._git("tag", "-d", tag)
-        for folder in (home.builds("small"), home.models("small"), home.dvc / "cache", home.dvc / "remote"):
+        for folder in (home.builds("small"), home.models("small"), home.dvc, home.evidence):
             shutil.rmtree(folder, ignore_errors=True)
         self._git("worktree", "prune")
         for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
