@@ -12,8 +12,11 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from evergreen.local import postgres
 
 
 def free_port() -> int:
@@ -60,3 +63,79 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The session's MLflow server; tests keep apart by the names of their projects."""
     with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
         yield uri
+
+
+class PostgresServer:
+    """A PostgreSQL of its own, which a test may stop, kill, restart and rewind."""
+
+    password = "s3cret-marker"
+
+    def __init__(self, folder: Path, rights: str = "SUPERUSER REPLICATION") -> None:
+        self.data, self.port = folder / "data", free_port()
+        self._process: subprocess.Popen[str] | None = None
+        self._rights = rights
+
+    @property
+    def uri(self) -> str:
+        """What AIRFLOW_CONN_... is set to."""
+        return f"postgres://evergreen:{self.password}@127.0.0.1:{self.port}/evergreen"
+
+    def start(self) -> None:
+        """Make the cluster where it is not there, run the server, and return when it takes connections."""
+        postgres.make_cluster(self.data, self.password, self._rights)
+        quick = ("fsync=off", "autovacuum=off", "shared_buffers=32MB", "max_connections=30")  # nothing by itself
+        self._process = subprocess.Popen(
+            postgres.server_command(self.data, self.port, *quick), stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        assert self._process.stderr is not None
+        log: deque[str] = deque(maxlen=50)
+        for line in self._process.stderr:
+            log.append(line)
+            if "database system is ready to accept" in line:
+                break
+        else:
+            raise AssertionError("PostgreSQL did not start:\n" + "".join(log))
+        self._drain = threading.Thread(target=log.extend, args=(self._process.stderr,), daemon=True)
+        self._drain.start()
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server: in order, or with SIGQUIT as a crash does."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(60)
+            self._drain.join(60)  # its other processes hold the pipe: they are gone too
+            assert self._process.stderr is not None
+            self._process.stderr.close()
+            self._process = None
+
+    def kill(self) -> None:
+        """End its first process as the kernel would; the others follow."""
+        self.stop(signal.SIGKILL)
+
+    def connect(self) -> Any:
+        """A connection where each statement is a transaction until BEGIN."""
+        from adbc_driver_postgresql import dbapi
+
+        return dbapi.connect(self.uri.replace("postgres:", "postgresql:"), autocommit=True)
+
+    def run(self, *statements: str) -> None:
+        """Run statements, each a transaction."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def value(self, query: str) -> Any:
+        """The one value of a query."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchone()[0]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """The session's PostgreSQL; tests keep apart by the names of their tables."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.stop()

@@ -15,7 +15,7 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     reports/<name>/                         Evidently reports
     dvc/cache, dvc/remote                   the shared DVC cache, the default remote
     dvc/site/<name>/<id>/                   what DVC notes for itself of one build
-    locks/  airflow/  mlflow/  run/  logs/  drops/
+    locks/  airflow/  mlflow/  postgres/  run/  logs/  drops/
 
 Names that others see: DAG `<name>_<stage>`, asset `evergreen://<name>/<what>`, git tag `build/<name>/<id>`,
 registered model `<name>`.
@@ -78,6 +78,10 @@ class Home:
     @property
     def mlflow(self) -> Path:
         return self.root / "mlflow"
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
 
     @property
     def run(self) -> Path:

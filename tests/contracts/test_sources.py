@@ -20,6 +20,7 @@ from evergreen.project import Project
 from evergreen.sources.base import Receipt, Request, Source
 from evergreen.sources.catalog import SOURCES, open_source
 from evergreen.stages.ingest import DeliveriesRefused, ingest
+from tests.servers import PostgresServer
 
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
 SCHEMA = pa.schema([("id", pa.int64()), ("due", pa.timestamp("us")), ("team", pa.string()), ("size", pa.float64())])
@@ -92,7 +93,45 @@ class ParquetHarness:
         self.put(name, make_rows(50_000, 200_000), id=0.5)
 
 
-HARNESSES: dict[str, type[Harness]] = {"csv": CsvHarness, "parquet": ParquetHarness}
+class PostgresHarness:
+    """A partitioned table, whose partitions are the deliveries: so each of them is read by itself."""
+
+    options = {"kind": "postgres", "connection": "warehouse", "table": "contract.jobs"}
+    server: PostgresServer  # set by the fixture `harness`
+
+    def __init__(self, root: Path) -> None:
+        self.server.run(
+            "DROP SCHEMA IF EXISTS contract CASCADE",
+            "CREATE SCHEMA contract",
+            "CREATE TABLE contract.jobs (id bigint, due timestamp, team text, size float8, part text)"
+            " PARTITION BY LIST (part)",
+        )
+
+    def put(self, name: str, rows: list[dict[str, Any]]) -> None:
+        self._partition(name)
+        table = pa.Table.from_pylist(
+            [{**row, "part": name} for row in rows], SCHEMA.append(pa.field("part", pa.string()))
+        )
+        with self.server.connect() as connection, connection.cursor() as cursor:
+            cursor.adbc_ingest(f"jobs_{name}", table, mode="append", db_schema_name="contract")
+
+    def offer_again(self, name: str) -> None:
+        self.server.run(f"VACUUM (FULL, FREEZE) contract.jobs_{name}")  # the same rows in another file
+
+    def put_broken(self, name: str) -> None:
+        self._partition(name)
+        self.server.run(
+            "INSERT INTO contract.jobs SELECT n, now(), 'red', n, 'b' FROM generate_series(50000, 250000) n",
+            f"INSERT INTO contract.jobs VALUES (9, 'infinity', 'red', 1, '{name}')",
+        )
+
+    def _partition(self, name: str) -> None:
+        self.server.run(
+            f"CREATE TABLE IF NOT EXISTS contract.jobs_{name} PARTITION OF contract.jobs FOR VALUES IN ('{name}')"
+        )
+
+
+HARNESSES: dict[str, type[Harness]] = {"csv": CsvHarness, "parquet": ParquetHarness, "postgres": PostgresHarness}
 
 
 def make_rows(first: int, count: int) -> list[dict[str, Any]]:
@@ -129,7 +168,10 @@ training: {{estimator: hist_gradient_boosting}}
 
 
 @pytest.fixture
-def harness(kind: str, project: Project) -> Harness:
+def harness(kind: str, project: Project, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Harness:
+    if kind == "postgres":
+        PostgresHarness.server = request.getfixturevalue("postgres_server")
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", PostgresHarness.server.uri)
     return HARNESSES[kind](project.root)
 
 

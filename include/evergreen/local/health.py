@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.clock import parse_time
 from evergreen.errors import ServerError
+from evergreen.local import postgres
 from evergreen.local.ports import Ports
 from evergreen.local.program import log_tail
 from evergreen.local.supervisor import Supervisor, program_log
@@ -26,6 +27,9 @@ def client(timeout: float = 5) -> httpx.Client:
     return httpx.Client(timeout=timeout, trust_env=False)
 
 
+SERVERS = frozenset({"mlflow", "api-server", "scheduler", "dag-processor"})
+
+
 @dataclass
 class Waiting:
     """A stack that comes up. `since` is when it was started: an older heartbeat is that of an earlier life."""
@@ -35,14 +39,14 @@ class Waiting:
     supervisor: Supervisor
     since: datetime
     progress: Callable[[str], None]
-    left: set[str] = field(default_factory=lambda: {"mlflow", "api-server", "scheduler", "dag-processor"})
+    left: set[str] = field(default_factory=lambda: set(SERVERS))
 
     def run(self, timeout: float) -> None:
         """Return when every server is healthy. Raises ServerError naming the one that is not, with its log."""
         began, warm = time.monotonic(), False
         with client() as http:
             while self.left:
-                for server in sorted(self.left & healthy(http, self.ports, self.since)):
+                for server in sorted(self.left & healthy(http, self.ports, self.since, self.left)):
                     self.left.discard(server)
                     self.progress(f"{server} is up ({time.monotonic() - began:.0f} s)")
                 if not warm and "api-server" not in self.left:
@@ -70,9 +74,16 @@ class Waiting:
         )
 
 
-def healthy(http: httpx.Client, ports: Ports, since: datetime | None = None) -> set[str]:
-    """The servers that say that they are well; a scheduler's or processor's heartbeat must be after `since`."""
+def healthy(
+    http: httpx.Client, ports: Ports, since: datetime | None = None, asked: Collection[str] = SERVERS
+) -> set[str]:
+    """The servers that say that they are well; a scheduler's or processor's heartbeat must be after `since`.
+
+    Of those that not every project has, only the ones that are `asked` for are looked at.
+    """
     found = set()
+    if "postgres" in asked and postgres.is_ready(ports.of("postgres")):
+        found.add("postgres")
     if _get(http, f"{ports.mlflow_url}/health") is not None:
         found.add("mlflow")
     answer = _get(http, f"{ports.airflow_url}/api/v2/monitor/health")

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from evergreen.errors import ServerError
@@ -14,8 +14,9 @@ from evergreen.paths import Home
 
 HOST = "127.0.0.1"
 DEFAULT = 8080
-# 2 to 9 are kept free for the servers to come: PostgreSQL, Kafka, GCS, the scoring service.
-OFFSETS = {"airflow": 0, "mlflow": 1}
+# 3 to 9 are kept free for the servers to come: Kafka, GCS, the scoring service.
+OFFSETS = {"airflow": 0, "mlflow": 1, "postgres": 2}
+ALWAYS = ("airflow", "mlflow")  # the others run where a project asks for them (servers.py)
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,10 @@ def recorded_ports(home: Home) -> Ports | None:
         return None
 
 
-def require_free(ports: Ports) -> None:
-    """Raise ServerError naming every port of the stack that somebody else listens on, and the way out."""
+def require_free(ports: Ports, servers: Iterable[str] = ALWAYS) -> None:
+    """Raise ServerError naming every port of the servers that somebody else listens on, and the way out."""
     busy = [
-        f"{ports.of(server)} ({server}{_holder(ports.of(server))})" for server in OFFSETS if _busy(ports.of(server))
+        f"{ports.of(server)} ({server}{_holder(ports.of(server))})" for server in servers if _busy(ports.of(server))
     ]
     if busy:
         raise ServerError(

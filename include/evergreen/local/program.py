@@ -19,6 +19,7 @@ class Program:
     command: tuple[str, ...]
     stop_as_group: bool = True
     stop_seconds: int = 15
+    stop_signal: str = "TERM"
 
 
 def log_tail(path: Path, lines: int = 20) -> str:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from evergreen.errors import ServerError
 from evergreen.files import write_atomic
-from evergreen.local import airflow, mlflow
-from evergreen.local.health import Waiting, client, healthy
-from evergreen.local.ports import DEFAULT, Ports, current_ports, recorded_ports, require_free, wanted_ports
+from evergreen.local import airflow, mlflow, postgres
+from evergreen.local.health import SERVERS, Waiting, client, healthy
+from evergreen.local.ports import ALWAYS, DEFAULT, Ports, current_ports, recorded_ports, require_free, wanted_ports
 from evergreen.local.processes import end, marked
 from evergreen.local.program import Program
+from evergreen.local.servers import asked_servers, connection_variable
 from evergreen.local.settings import environment
 from evergreen.local.supervisor import Supervisor, connect, launch, program_log, shut_down
 from evergreen.locks import lock
@@ -59,16 +60,18 @@ def up(project: Project, *, progress: Callable[[str], None] = print, timeout: fl
     with lock(home, "stack", timeout=timeout + 60):
         supervisor = connect(home)
         ports = _ports(home, running=supervisor is not None)
-        if supervisor is not None and _all_healthy(ports):
+        if supervisor is not None and _all_healthy(project, ports):
             progress("the servers are up already")
-            return _stack(home, ports, progress, started=False, seconds=0)
+            return _stack(project, ports, progress, started=False, seconds=0)
         since = datetime.now(UTC)
         if supervisor is None:
             supervisor = _launch(project, ports, progress)
-        for program in _programs(home, ports):
+        programs = _programs(project, ports)
+        _require_known(supervisor, programs)
+        for program in programs:
             supervisor.start(program.name)
-        Waiting(home, ports, supervisor, since, progress).run(timeout)
-    return _stack(home, ports, progress, started=True, seconds=time.monotonic() - began)
+        Waiting(home, ports, supervisor, since, progress, {program.name for program in programs}).run(timeout)
+    return _stack(project, ports, progress, started=True, seconds=time.monotonic() - began)
 
 
 def down(project: Project, *, progress: Callable[[str], None] = print) -> None:
@@ -92,11 +95,12 @@ def status(project: Project) -> list[ServerStatus]:
     home, ports = project.home, current_ports(project.home)
     supervisor = connect(home)
     states = supervisor.states() if supervisor else {}
+    names = [program.name for program in _programs(project, ports)]
     with client(timeout=2) as http:
-        well = healthy(http, ports) if supervisor else set()
+        well = healthy(http, ports, asked=names) if supervisor else set()
     urls = {"api-server": ports.airflow_url, "mlflow": ports.mlflow_url}
     found = []
-    for name in (program.name for program in _programs(home, ports)):
+    for name in names:
         info = states.get(name, {})
         state = STATES.get(info.get("statename", "STOPPED"), "stopped")
         found.append(
@@ -108,8 +112,21 @@ def status(project: Project) -> list[ServerStatus]:
 STATES = {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "restarting", "FATAL": "failed"}
 
 
-def _programs(home: Home, ports: Ports) -> list[Program]:
-    return [*airflow.programs(), mlflow.program(home, ports)]
+def _programs(project: Project, ports: Ports) -> list[Program]:
+    """The servers of every project, and those that this one's sources name."""
+    programs = [*airflow.programs(), mlflow.program(project.home, ports)]
+    if "postgres" in asked_servers(project.params):
+        programs.append(postgres.program(project.home, ports))
+    return programs
+
+
+def _require_known(supervisor: Supervisor, programs: list[Program]) -> None:
+    known = supervisor.states()
+    if missing := [program.name for program in programs if program.name not in known]:
+        raise ServerError(
+            f"the servers were started before a source named {', '.join(missing)}: "
+            "`evergreen down`, then `evergreen up` starts it too"
+        )
 
 
 def _ports(home: Home, running: bool) -> Ports:
@@ -131,11 +148,14 @@ def _launch(project: Project, ports: Ports, progress: Callable[[str], None]) -> 
     left = end(marked(str(home.root)), grace=5)
     if left:
         progress(f"ended {left} processes left over from a stack that was killed")
-    require_free(ports)
+    asked = asked_servers(project.params)
+    require_free(ports, (*ALWAYS, *asked))
     airflow.prepare(home)
     mlflow.prepare(home)
+    if "postgres" in asked:
+        postgres.prepare(home)
     environ = environment(project, ports)
-    supervisor = launch(home, _programs(home, ports), environ)
+    supervisor = launch(home, _programs(project, ports), environ)
     write_atomic(home.run / "stack.json", json.dumps({"port": ports.base}))
     supervisor.start("mlflow")
     began = time.monotonic()
@@ -144,13 +164,17 @@ def _launch(project: Project, ports: Ports, progress: Callable[[str], None]) -> 
     return supervisor
 
 
-def _all_healthy(ports: Ports) -> bool:
+def _all_healthy(project: Project, ports: Ports) -> bool:
+    names = SERVERS | asked_servers(project.params)
     with client(timeout=3) as http:
-        return len(healthy(http, ports)) == 4
+        return healthy(http, ports, asked=names) == names
 
 
-def _stack(home: Home, ports: Ports, progress: Callable[[str], None], *, started: bool, seconds: float) -> Stack:
+def _stack(project: Project, ports: Ports, progress: Callable[[str], None], *, started: bool, seconds: float) -> Stack:
+    home = project.home
     stack = Stack(ports.airflow_url, ports.mlflow_url, airflow.USER, airflow.password(home), started, seconds)
     progress(f"Airflow {stack.airflow_url} (log in as {stack.user}, password {stack.password})")
     progress(f"MLflow  {stack.mlflow_url}")
+    if "postgres" in asked_servers(project.params):
+        progress(f"PostgreSQL  {connection_variable('postgres')}={postgres.connection_uri(home, ports)}")
     return stack

@@ -78,6 +78,7 @@ def _section(home: Home, program: Program) -> list[str]:
         f"stopasgroup = {str(program.stop_as_group).lower()}",
         "killasgroup = true",
         f"stopwaitsecs = {program.stop_seconds}",
+        f"stopsignal = {program.stop_signal}",
         "redirect_stderr = true",
         f"stdout_logfile = {_escape(str(program_log(home, program.name)))}",
         "stdout_logfile_maxbytes = 10MB",

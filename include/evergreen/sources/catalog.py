@@ -15,10 +15,12 @@ from evergreen.params.explain import known_keys, locate
 from evergreen.sources.base import Source
 from evergreen.sources.csv import Csv
 from evergreen.sources.parquet import Parquet
+from evergreen.sources.postgres import Postgres
 
 SOURCES: dict[str, type[BaseModel]] = {
     "csv": Csv,
     "parquet": Parquet,
+    "postgres": Postgres,
 }
 
 

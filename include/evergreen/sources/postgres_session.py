@@ -1,0 +1,174 @@
+"""A session with PostgreSQL through ADBC: its connection string, read-only transactions, streams, and its errors."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from evergreen.errors import SourceError
+from evergreen.sources.connections import Connection, find_connection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+BATCH = 2 << 20  # bytes; larger ones cost memory and save no time
+# A host that is gone without a word is noticed after a minute. The connection's extra may say otherwise.
+DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "application_name": "evergreen",
+    "client_encoding": "UTF8",
+}
+# What Airflow's own hook keeps in a connection's extra for itself; all else is libpq's, which refuses what it does
+# not know: a misspelt `sslmode` must not mean a connection without TLS.
+NOT_LIBPQ = {
+    "iam", "redshift", "redshift-serverless", "cursor", "cluster-identifier", "workgroup-name", "aws_conn_id",
+    "azure_conn_id", "sqlalchemy_scheme", "sqlalchemy_query", "long_conn_id", "enable_log_db_messages",
+}  # fmt: skip
+# The text of a value must not depend on the server's settings, nor the order of rows on what else runs there.
+SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "iso_8601",
+    "extra_float_digits": "1",
+    "lc_monetary": "C",
+    "synchronize_seqscans": "off",
+    "max_parallel_workers_per_gather": "0",
+    "lock_timeout": "5min",
+}
+# What the driver puts around the server's words, its query among it.
+_WRAPPING = re.compile(
+    r"^\w+: (?=\[)|\[libpq\] |Execution error \[\w+\]: |Failed to (execute|prepare) query: |could not begin COPY: "
+    r"|\s*Query was:.*?(?=\.? SQLSTATE: \w+\Z|\Z)|\.? SQLSTATE: \w+\Z",
+    re.S,
+)
+
+
+def identifier(name: str) -> str:
+    """A name quoted for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text quoted for SQL."""
+    escaped = text.replace("'", "''").replace("\\", "\\\\")
+    return f"E'{escaped}'" if "\\" in text else f"'{escaped}'"
+
+
+def connection_string(connection: Connection) -> str:
+    """libpq's keywords and values: those of the connection, its extra passed through."""
+    given = {
+        "host": connection.host,
+        "port": connection.port,
+        "user": connection.login,
+        "password": connection.secret(),
+        "dbname": connection.schema_,
+        **{key: value for key, value in connection.extra.items() if key not in NOT_LIBPQ},
+    }
+    words = {**DEFAULTS, **{key: str(value) for key, value in given.items() if value is not None}}
+    return " ".join(f"{key}={_quoted(value)}" for key, value in words.items())
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+class Session:
+    """One connection, made when it is first needed and made anew after it was lost.
+
+    Every method raises SourceError, which names `what` and the server's own words, and no secret.
+    """
+
+    def __init__(self, name: str, what: str) -> None:
+        connection = find_connection(name, ("postgres",))
+        self._text = connection_string(connection)
+        self._secrets = [connection.secret(), str(connection.extra.get("sslpassword") or "")]
+        self._what = f"{what} (connection `{name}`)"
+        self._connection: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection, whatever it was doing."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with self._explained(), suppress(RuntimeError):  # a stream whose reader was abandoned half way
+                connection.close()
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """The few rows of a query."""
+        with self._explained(), self._cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetch_arrow_table().to_pylist())
+
+    def run(self, sql: str) -> None:
+        """A statement without rows."""
+        with self._explained(), self._cursor() as cursor:
+            cursor.execute(sql)
+
+    @contextmanager
+    def transaction(self, lock: str | None = None) -> Iterator[None]:
+        """REPEATABLE READ and read-only. Its snapshot is taken after `lock`, a table's quoted name, was locked.
+
+        So nobody rewrites or truncates the table between the snapshot and a read, which old snapshots do not see.
+        """
+        self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            for key, value in SETTINGS.items():
+                self.run(f"SET LOCAL {key} = {literal(value)}")
+            if lock is not None:
+                self.run(f"LOCK TABLE {lock} IN ACCESS SHARE MODE")
+            yield
+            self.run("COMMIT")
+        except BaseException:
+            with suppress(SourceError):
+                self.close()  # a stream that was not read to its end would block it
+            raise
+
+    def stream(self, sql: str) -> Generator[pa.RecordBatch, None, None]:
+        """The rows of a query as they come, in batches of bounded size."""
+        with self._explained(), self._cursor() as cursor:
+            cursor.execute(sql)
+            with cursor.fetch_record_batch() as reader:
+                for batch in reader:
+                    if batch.num_rows:
+                        yield batch
+
+    def _cursor(self) -> Any:
+        from adbc_driver_postgresql import StatementOptions, dbapi
+
+        if self._connection is None:
+            self._connection = dbapi.connect(self._text, autocommit=True)
+        return self._connection.cursor(adbc_stmt_kwargs={StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(BATCH)})
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        import adbc_driver_manager
+        import pyarrow as pa
+
+        try:
+            yield
+        except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+            raise SourceError(f"{self._what}: {self._plain(str(error))}") from None
+
+    def _plain(self, text: str) -> str:
+        """The server's words alone: no query, no driver's prefix, no secret."""
+        text = " ".join(_WRAPPING.sub("", text).split())
+        for secret in filter(None, self._secrets):
+            text = text.replace(secret, "***")
+        return text
