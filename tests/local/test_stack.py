@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -14,9 +15,10 @@ import pytest
 from evergreen.errors import ServerError
 from evergreen.local import stack
 from evergreen.local.api import AirflowApi
-from evergreen.local.ports import HOST
+from evergreen.local.ports import HOST, OFFSETS, Ports
 from evergreen.local.processes import marked, wait_gone
 from evergreen.project import Project
+from tests.conftest import SMALL
 
 DAG = """
 import logging
@@ -42,17 +44,17 @@ probe()
 
 
 def free_ports() -> int:
-    """A port that is free and whose successor is.
+    """A port that is free, as are those that follow for the other servers.
 
     Below those that systems give to outgoing connections: until the servers listen, seconds later, one of these would
     take it.
     """
     while True:
         port = 10_000 + secrets.randbelow(22_000)
-        with socket.socket() as first, socket.socket() as second:
+        with contextlib.ExitStack() as held:
             try:
-                first.bind((HOST, port))
-                second.bind((HOST, port + 1))
+                for offset in range(max(OFFSETS.values()) + 1):
+                    held.enter_context(socket.socket()).bind((HOST, port + offset))
             except OSError:
                 continue
         return port
@@ -61,7 +63,8 @@ def free_ports() -> int:
 @pytest.fixture
 def project(make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.setenv("EVERGREEN_PORT", str(free_ports()))
-    project = make_project()
+    local = "{kind: postgres, connection: evergreen_postgres, table: jobs}"
+    project = make_project(SMALL.replace("{kind: csv, path: drops/jobs-*.csv}", local))
     (project.root / "dags").mkdir()
     (project.root / "dags" / "probe_dag.py").write_text(DAG)
     yield project
@@ -74,10 +77,14 @@ def processes(project: Project, program: str | None = None) -> list[psutil.Proce
 
 @pytest.mark.stack
 def test_a_stack_lives_through_kills_and_leaves_nothing(project: Project) -> None:
-    up = stack.up(project)
+    told: list[str] = []
+    up = stack.up(project, progress=told.append)
     assert up.started
+    database = next(text for text in told if text.startswith("PostgreSQL"))
+    assert "AIRFLOW_CONN_EVERGREEN_POSTGRES=postgres://evergreen:" in database
     assert all(server.healthy and server.state == "running" for server in stack.status(project))
-    assert listeners(project) == {(HOST, int(url.rpartition(":")[2])) for url in (up.airflow_url, up.mlflow_url)}
+    ports = Ports(int(up.airflow_url.rpartition(":")[2]))
+    assert listeners(project) == {(HOST, ports.of(server)) for server in ("airflow", "mlflow", "postgres")}
 
     said: list[str] = []
     assert not stack.up(project, progress=said.append).started

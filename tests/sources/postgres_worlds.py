@@ -24,9 +24,10 @@ AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
 RUN = """
 import sys
 from evergreen.project import Project
-from evergreen.stages.ingest import ingest
+from evergreen.stages import ingest as stage
 from tests.sources.postgres_worlds import AS_OF
-ingest(Project.load(sys.argv[1]), "jobs", AS_OF)
+stage.COMMIT_FILES = 2
+stage.ingest(Project.load(sys.argv[1]), "jobs", AS_OF)
 """
 TYPES = {"id": "int64", "due": "timestamp", "version": "int64"}
 

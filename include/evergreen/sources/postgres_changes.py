@@ -201,17 +201,21 @@ class Changes:
             faults.point("postgres.begun")
             if self._failed is not None:
                 raise self._failed
-            if self._first is not None and self._stream is not None:
-                yield self._known(self._first)
-                self._first = None
-                for batch in self._stream:
-                    faults.point("postgres.batch")
-                    yield self._known(batch)
+            for batch in self._held():
+                yield self._known(batch)
+                faults.point("postgres.batch")
         except SourceError as error:
             raise SourceError(f"{self.origin}: {error}") from None
         finally:
             self.close()
         faults.point("postgres.read")
+
+    def _held(self) -> Iterator[pa.RecordBatch]:
+        """All batches, from the one that was read to see whether there are any."""
+        if self._first is not None and self._stream is not None:
+            yield self._first
+            self._first = None
+            yield from self._stream
 
     def receipt(self) -> Receipt:
         """Named by the position before and the snapshot."""

@@ -73,6 +73,8 @@ def connection_string(connection: Connection) -> str:
         "dbname": connection.schema_,
         **{key: value for key, value in connection.extra.items() if key not in NOT_LIBPQ},
     }
+    if any(re.fullmatch(r"[a-z_]+", key) is None for key in given):  # part of a password that was not escaped?
+        raise SourceError("the connection's extra has keys that libpq does not know; are all parts of its URI escaped?")
     words = {**DEFAULTS, **{key: str(value) for key, value in given.items() if value is not None}}
     return " ".join(f"{key}={_quoted(value)}" for key, value in words.items())
 
@@ -164,11 +166,14 @@ class Session:
         try:
             yield
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
-            raise SourceError(f"{self._what}: {self._plain(str(error))}") from None
+            words = self._plain(str(error))
+            error.args = (words,)  # it stays reachable from the one that is raised
+            raise SourceError(f"{self._what}: {words}") from None
 
     def _plain(self, text: str) -> str:
         """The server's words alone: no query, no driver's prefix, no secret."""
         text = " ".join(_WRAPPING.sub("", text).split())
+        text = re.sub(r"(invalid \w+ value: ).*", r"\1it is not shown here", text)
         for secret in filter(None, self._secrets):
             text = text.replace(secret, "***")
         return text

@@ -1,0 +1,198 @@
+"""PostgreSQL and Evergreen killed, cut off and full, while data keeps arriving and being updated."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evergreen.errors import SourceError
+from evergreen.project import Project
+from evergreen.stages.ingest import DeliveriesRefused
+from tests.servers import PostgresServer
+from tests.sources.postgres_worlds import MakeWorld, World
+
+POINTS = (
+    "postgres.begun", "postgres.batch", "postgres.read", "ingest.written", "ingest.placed", "ingest.before_commit",
+    "manifest.written", "ingest.committed",
+)  # fmt: skip
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[PostgresServer]:
+    """A server that the test may kill."""
+    server = PostgresServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@contextmanager
+def busy(world: World) -> Iterator[None]:
+    """Two writers: short and long transactions, savepoints and undone ones, until the block ends."""
+    stop, failed = threading.Event(), list[BaseException]()
+
+    def write(number: int) -> None:
+        key = 1_000_000 * (number + 1)
+        try:
+            with world.server.connect() as connection, connection.cursor() as cursor:
+                while not stop.is_set():
+                    cursor.execute("BEGIN")
+                    for _ in range(1 + 20 * number):
+                        key += 1
+                        cursor.execute(f"INSERT INTO {world.table} (id) VALUES ({key})")
+                        cursor.execute("SAVEPOINT one")
+                        old = key * 37 % 3000 // 2 * 2 + number  # no two writers wait for each other
+                        cursor.execute(f"UPDATE {world.table} SET version = version + 1 WHERE id = {old}")
+                        cursor.execute("ROLLBACK TO one" if key % 5 == 0 else "RELEASE one")
+                    cursor.execute("ROLLBACK" if key % 7 == 0 else "COMMIT")
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+    assert not failed
+
+
+def test_killed_at_every_point_while_rows_change_nothing_is_missing_or_doubled(make_world: MakeWorld) -> None:
+    world = make_world(chunk_rows=300)
+    world.insert(0, 3000)
+    with busy(world):
+        for number, point in enumerate(POINTS):
+            assert world.killed_at(f"{point}:{1 + number % 2}") == -signal.SIGKILL, point
+        assert world.ingest().position["first"] is None
+        world.insert(500_000, 100)
+        for point in POINTS:
+            world.update("id BETWEEN 500000 AND 500099")
+            assert world.killed_at(point) == -signal.SIGKILL, point
+            world.ingest()
+    world.ingest()
+    world.assert_whole()
+
+
+@pytest.fixture
+def wide(make_world: MakeWorld) -> World:
+    """More than the buffers between the two hold."""
+    world = make_world(types=WIDE)
+    world.insert(0, 300_000)
+    return world
+
+
+def test_a_session_ended_by_the_server_takes_nothing(wide: World) -> None:
+    with ended_after_a_batch(wide, lambda: end_sessions(wide.server)), pytest.raises(DeliveriesRefused) as caught:
+        wide.ingest()
+    assert "terminating connection" in str(caught.value) or "server closed the connection" in str(caught.value)
+    assert wide.taken() == {}
+    wide.ingest()
+    wide.assert_whole()
+
+
+def end_sessions(server: PostgresServer) -> None:
+    server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'evergreen'")
+
+
+@contextmanager
+def ended_after_a_batch(world: World, act: Callable[[], None]) -> Iterator[None]:
+    """Do something to the server once, when the first batch was read."""
+    from evergreen import faults
+
+    acted, before = threading.Event(), faults.point
+
+    def point(name: str) -> None:
+        if name == "postgres.batch" and not acted.is_set():
+            acted.set()
+            act()
+
+    faults.point = point
+    try:
+        yield
+    finally:
+        faults.point = before
+    assert acted.is_set()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGQUIT, signal.SIGINT])
+def test_a_server_that_is_restarted_while_it_is_read(
+    own_server: PostgresServer, make_project: Callable[..., Project], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, how: signal.Signals,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", own_server.uri)
+    world = World(own_server, make_project, tmp_path / "project", types=WIDE)
+    world.insert(0, 1000)
+    world.ingest()
+    world.insert(1000, 300_000)
+    with ended_after_a_batch(world, lambda: own_server.stop(how)), pytest.raises(SourceError, match="changes from"):
+        world.ingest()
+    with pytest.raises(SourceError, match="Connection refused"):
+        world.ingest()
+    own_server.start()
+    assert len(world.taken()) == 1000
+    assert world.ingest().rows == 300_000
+    world.assert_whole()
+
+
+WIDE = {"id": "int64", "due": "timestamp", "version": "int64", "filler": "string"}
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+"""
+
+
+def test_a_full_disk_takes_nothing_and_a_later_run_goes_on(make_world: MakeWorld) -> None:
+    from tests.sources.postgres_worlds import RUN
+
+    world = make_world()
+    world.insert(0, 200_000)
+    run = subprocess.run(
+        [sys.executable, "-c", FULL + RUN, str(world.project.root)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "File too large" in run.stderr
+    assert world.taken() == {}
+    world.ingest()
+    world.assert_whole()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((r"marker@", "marker-wrong@"), "password authentication failed"),
+        ((r"evergreen$", "nowhere"), 'database "nowhere" does not exist'),
+        ((r"$", "?sslmode=require"), "server does not support SSL"),
+        ((r"$", "?ssl_mode=require"), 'invalid connection option "ssl_mode"'),
+        ((r"$", "?sslmode=marker"), "invalid sslmode value: it is not shown here"),
+        ((r"$", "?marker@x=y"), "are all parts of its URI escaped?"),
+        ((r"127.0.0.1", "nowhere.invalid"), 'could not translate host name "nowhere.invalid"'),
+    ],
+)
+def test_no_error_and_no_log_shows_a_secret(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    change: tuple[str, str], words: str,
+) -> None:  # fmt: skip
+    caplog.set_level(logging.DEBUG)
+    world = make_world()
+    world.insert(0, 10)
+    result = world.ingest()
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", re.sub(*change, world.server.uri))
+    with pytest.raises(SourceError) as caught:
+        world.ingest()
+    assert words in str(caught.value)
+    kept = [path.read_bytes().decode(errors="replace") for path in world.project.home.root.rglob("*") if path.is_file()]
+    shown: list[Any] = [caught.value, caught.value.__cause__, caught.value.__context__, caplog.text, result, *kept]
+    assert "marker" not in "\n".join(map(str, shown))
