@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from evergreen.errors import ServerError
-from evergreen.local import postgres
+from evergreen.local import postgres, stack
 from evergreen.local.health import Waiting
 from evergreen.local.ports import OFFSETS, Ports
 from evergreen.local.processes import marked, wait_gone
+from evergreen.local.program import Program
 from evergreen.local.servers import asked_servers, connection_variable
 from evergreen.local.settings import COMMON
 from evergreen.local.supervisor import connect, launch, shut_down
@@ -117,6 +118,12 @@ def test_a_project_asks_for_it_by_the_name_of_its_connection(make_project: Calla
     asking = make_project(SMALL.replace(source, "{kind: postgres, connection: evergreen_postgres, table: jobs}"))
     assert asked_servers(asking.params) == {"postgres"}
     assert connection_variable("postgres") == "AIRFLOW_CONN_EVERGREEN_POSTGRES"
+
+
+def test_servers_that_run_without_it_are_said_to_need_a_new_start(home: Home) -> None:
+    supervisor = launch(home, [Program("mlflow", ("true",))], COMMON)
+    with pytest.raises(ServerError, match="before a source named postgres: `evergreen down`, then `evergreen up`"):
+        stack._require_known(supervisor, [postgres.program(home, Ports(9000))])
 
 
 def connection(uri: str) -> Any:

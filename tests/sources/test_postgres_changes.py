@@ -291,6 +291,7 @@ def test_of_a_refused_delivery_nothing_is_taken_and_the_next_run_goes_on(make_wo
     with pytest.raises(DeliveriesRefused, match="infinity in column due cannot be held; for infinity see the option"):
         world.ingest()
     assert len(world.taken()) == 10
+    assert world.server.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'evergreen'") == 0
     world.server.run(f"UPDATE {world.table} SET due = now() WHERE id = 5009")
     assert world.ingest().rows == 5000
     world.assert_whole()
