@@ -89,8 +89,8 @@ def measure(place: Path, port: int, rows: int, runs: int) -> None:
         seconds.append(found["seconds"])
         memory.append(found["memory"])
     limit, took = statistics.median(limits), statistics.median(seconds)
-    print(f"{count} rows: limit {limit:.2f} s, ingest {took:.2f} s ({count / took:,.0f} rows/s, of which it used "
-          f"{found['cpu']:.1f} CPU seconds), ratio {statistics.median(ratios):.2f}, peak memory {max(memory):.0f} MB")  # fmt: skip
+    print(f"{count} rows: limit {limit:.2f} s, ingest {took:.2f} s ({count / took:,.0f} rows/s, {found['cpu']:.1f} CPU "
+          f"seconds of its own), ratio {statistics.median(ratios):.2f}, peak memory {max(memory):.0f} MB")  # fmt: skip
     psql(port, f"UPDATE {TABLE} SET distance = distance + 1 WHERE id % 100 = 0")
     scan = timed(lambda: psql(port, f"SELECT count(*) FROM {TABLE} WHERE dep_delay > 1e9"))
     found = ingest(project)
