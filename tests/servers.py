@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from evergreen.local import postgres
+from tests.buckets import gcs_server
+from tests.web import Site, web_site
 
 
 def free_port() -> int:
@@ -139,3 +141,17 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A web server of the test's own."""
+    with web_site() as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The session's fake-gcs-server; tests keep apart by the names of their buckets."""
+    with gcs_server(tmp_path_factory.mktemp("gcs"), free_port()) as url:
+        yield url

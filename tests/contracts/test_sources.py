@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from evergreen.project import Project
 from evergreen.sources.base import Receipt, Request, Source
 from evergreen.sources.catalog import SOURCES, open_source
 from evergreen.stages.ingest import DeliveriesRefused, ingest
+from tests.contracts.harnesses_web import GcsHarness, HtmlHarness, JsonHarness, make_rows
 from tests.servers import PostgresServer
 
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
@@ -131,14 +132,14 @@ class PostgresHarness:
         )
 
 
-HARNESSES: dict[str, type[Harness]] = {"csv": CsvHarness, "parquet": ParquetHarness, "postgres": PostgresHarness}
-
-
-def make_rows(first: int, count: int) -> list[dict[str, Any]]:
-    return [
-        {"id": n, "due": datetime(2013, 1, 1 + n % 28, n % 24), "team": ("red", "green")[n % 2], "size": n / 2}
-        for n in range(first, first + count)
-    ]
+HARNESSES: dict[str, type[Harness]] = {
+    "csv": CsvHarness,
+    "parquet": ParquetHarness,
+    "postgres": PostgresHarness,
+    "gcs": GcsHarness,
+    "http_json": JsonHarness,
+    "html_table": HtmlHarness,
+}
 
 
 def test_every_source_has_a_harness() -> None:
@@ -168,11 +169,15 @@ training: {{estimator: hist_gradient_boosting}}
 
 
 @pytest.fixture
-def harness(kind: str, project: Project, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Harness:
+def harness(
+    kind: str, project: Project, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Harness]:
     if kind == "postgres":
         PostgresHarness.server = request.getfixturevalue("postgres_server")
         monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", PostgresHarness.server.uri)
-    return HARNESSES[kind](project.root)
+    made = HARNESSES[kind](project.root)
+    yield made
+    getattr(made, "close", lambda: None)()  # of those that started a server
 
 
 def source_of(project: Project) -> Source:
@@ -217,7 +222,7 @@ def test_a_receipt_names_the_delivery_and_its_position_is_json(project: Project,
 
 
 def test_a_long_delivery_comes_in_bounded_batches(project: Project, harness: Harness) -> None:
-    harness.put("long", make_rows(0, 400_000))
+    harness.put("long", make_rows(0, getattr(harness, "long", 400_000)))
     sizes = [
         batch.nbytes for delivery in source_of(project).deliveries(request_for(project)) for batch in delivery.batches()
     ]

@@ -13,7 +13,7 @@ from tests.conftest import SMALL
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"kind": "cvs"}, r"`tables.jobs.source.kind` is `cvs`: did you mean `csv`\? Known: csv, parquet"),
+        ({"kind": "csvs"}, r"`tables.jobs.source.kind` is `csvs`: did you mean `csv`\? Known: csv, parquet"),
         ({"kind": "smtp"}, r"`tables.jobs.source.kind` is `smtp`: Known: csv"),
         ({"kind": "csv"}, r"`tables.jobs.source` lacks `path`: A path or glob"),
         ({"kind": "csv", "path": 3}, r"`tables.jobs.source.path` is 3: .*valid string"),
@@ -22,6 +22,17 @@ from tests.conftest import SMALL
             r"source.delimeter` is not an option: did you mean `delimiter`",
         ),
         ({"kind": "csv", "path": "x", "delimiter": ";;"}, r"source.delimiter` is ';;': "),
+        (
+            {"kind": "http_json", "url": "http://x", "pages": {"by": "page", "siz": 3}},
+            r"`tables.jobs.source.pages.siz` is not an option: did you mean `size`\? Known: by, param",
+        ),
+        ({"kind": "http_json", "url": "http://x", "pages": {}}, r"`tables.jobs.source.pages` lacks `by`: `link`: the "),
+        (
+            {"kind": "http_json", "url": "http://x", "pages": {"by": "cursor"}},
+            r"`tables.jobs.source.pages` is .*`by: cursor` needs `next`",
+        ),
+        ({"kind": "http_json", "url": "http://x", "records": "$..a"}, r"source.records` is '\$..a': .*is not a path"),
+        ({"kind": "html_table", "url": "http://x"}, r"`tables.jobs.source`: name a table by `table` or `caption`"),
     ],
 )
 def test_a_bad_source_is_an_error_that_names_table_key_and_what_is_known(source: dict[str, Any], message: str) -> None:

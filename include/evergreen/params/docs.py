@@ -28,8 +28,10 @@ double quotes.
 
 def render_params_page(sources: Mapping[str, type[BaseModel]]) -> str:
     """The whole page as Markdown, each section after the one that mentions it; the kinds of `source` come last."""
-    sections = list(_sections("params.yaml", Params, set()))
-    sections += [(f"tables.<name>.source (kind: {kind})", model) for kind, model in sources.items()]
+    seen: set[type] = set()
+    sections = list(_sections("params.yaml", Params, seen))
+    for kind, model in sources.items():
+        sections += _sections(f"tables.<name>.source (kind: {kind})", model, seen)
     return HEAD + "".join(_section(title, model) for title, model in sections)
 
 

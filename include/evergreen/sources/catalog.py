@@ -14,6 +14,9 @@ from evergreen.params.base import nearest
 from evergreen.params.explain import known_keys, locate
 from evergreen.sources.base import Source
 from evergreen.sources.csv import Csv
+from evergreen.sources.gcs import Gcs
+from evergreen.sources.html_table import HtmlTable
+from evergreen.sources.http_json import HttpJson
 from evergreen.sources.parquet import Parquet
 from evergreen.sources.postgres import Postgres
 
@@ -21,6 +24,9 @@ SOURCES: dict[str, type[BaseModel]] = {
     "csv": Csv,
     "parquet": Parquet,
     "postgres": Postgres,
+    "gcs": Gcs,
+    "http_json": HttpJson,
+    "html_table": HtmlTable,
 }
 
 
@@ -65,4 +71,5 @@ def _explain(place: str, model: type[BaseModel], options: Mapping[str, Any], pro
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "literal_error":
         message = nearest(value, re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
-    return f"{place}{'.' * bool(key)}{key}` is {value!r}: {message}"
+    shown = f".{key}` is {value!r}" if key else "`"  # options that do not go together: the message names them
+    return f"{place}{shown}: {message}"

@@ -1,0 +1,135 @@
+"""Objects of Google Cloud Storage: listed in pages, pinned to their generation, read as a stream, checked by CRC32C.
+
+The listing tells an object's MD5, so what was taken before is known without reading it: a delivery is named by a hash
+of the content's MD5, CRC32C and size, and copies and replacements count as they do for files. Composite objects have no
+MD5, and 32 bits do not tell contents apart: they are named by bucket, name and generation as well, so each generation
+is taken once, and a copy of one is another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from evergreen import faults
+from evergreen.errors import SourceError
+from evergreen.params.base import Duration, Section
+from evergreen.sources.base import Request
+from evergreen.sources.gcs_client import open_client
+from evergreen.sources.gcs_object import GcsFile
+from evergreen.sources.gcs_stream import Object, explain, retrying
+from evergreen.sources.values import Epoch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from google.cloud.storage import Client
+
+log = logging.getLogger(__name__)
+
+SHOWN = "items(name,generation,size,crc32c,md5Hash,contentEncoding),nextPageToken"
+
+
+class Gcs(Section):
+    """Objects whose names match; each is a delivery. An object that is replaced by other content is a new one."""
+
+    ordered: ClassVar[bool] = False
+
+    bucket: str = Field(min_length=1, description="The bucket's name, without gs://.")
+    path: str = Field(
+        min_length=1, description="An object's name or a glob such as `airports/*.csv`; `**` crosses slashes."
+    )
+    connection: str | None = Field(
+        None,
+        description="Airflow connection of the type google_cloud_platform: a service account's key in `keyfile_dict` "
+        "or `key_path`, or `is_anonymous`, or another `endpoint`. Default: the machine's own account.",
+    )
+    format: Literal["csv", "jsonl", "parquet"] | None = Field(
+        None, description="What is in the objects; default by the name's end. csv and jsonl may be packed (.gz, .zst)."
+    )
+    delimiter: str = Field(",", min_length=1, max_length=1, description="csv: the character between two values.")
+    null_values: tuple[str, ...] = Field(("",), description="csv, jsonl: texts that mean a missing value.")
+    fields: dict[str, str] = Field({}, description="jsonl: column to its path in a record, such as `lat: place.lat`.")
+    optional: tuple[str, ...] = Field((), description="jsonl: columns that may be absent from all records.")
+    epoch: Epoch | None = Field(None, description="jsonl: what a number in a timestamp column counts since 1970.")
+    timeout: Duration = Field(
+        timedelta(seconds=60), description="Longest wait for a connection and for the next part of an object."
+    )
+    give_up_after: Duration = Field(
+        timedelta(minutes=2), description="Longest time that a request, or the rest of an object, is tried again."
+    )
+
+    def deliveries(self, request: Request) -> Iterator[GcsFile]:
+        """The objects whose content is new (`Request.is_new`), in the order of their names."""
+        with closing(open_client(self.connection)) as client:
+            listed: set[str] = set()
+            new: list[tuple[str, Object]] = []
+            count = 0
+            for sha256, found in self._listed(client):
+                count += 1
+                if sha256 not in listed and request.is_new(found.origin, sha256):
+                    listed.add(sha256)
+                    new.append((sha256, found))
+            faults.point("gcs.listed")
+            if not count:
+                log.warning("%s: no object matches gs://%s/%s", request.table, self.bucket, self.path)
+            for sha256, found in new:
+                yield GcsFile(found, sha256, self, request.schema, client)
+
+    def sample(self, request: Request, rows: int) -> pa.Table | None:
+        """The first rows of the objects in the order of their names; types as they say, or inferred."""
+        import pyarrow as pa
+
+        parts: list[pa.Table] = []
+        with closing(open_client(self.connection)) as client:
+            for sha256, found in self._listed(client):
+                part = GcsFile(found, sha256, self, request.schema, client).first_rows(rows)
+                parts += [part] if part is not None and part.num_rows else []
+                if sum(part.num_rows for part in parts) >= rows:
+                    break
+        if not parts:
+            return None
+        try:
+            return pa.concat_tables(parts, promote_options="permissive").slice(0, rows)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):  # the objects differ: the first one shows what to expect
+            return parts[0].slice(0, rows)
+
+    def _listed(self, client: Client) -> Iterator[tuple[str, Object]]:
+        """Every object that matches, with what names its content; nothing of it is read."""
+        pattern = translate(self.path)
+        prefix = re.split(r"[*?\[]", self.path, maxsplit=1)[0]
+        try:
+            found = client.list_blobs(
+                self.bucket, prefix=prefix, fields=SHOWN, timeout=self.timeout.total_seconds(),
+                retry=retrying(self.give_up_after.total_seconds()),
+            )  # fmt: skip
+            for blob in found:
+                if pattern.fullmatch(blob.name) and not blob.name.endswith("/"):
+                    yield _identity(self.bucket, blob)
+        except SourceError:
+            raise
+        except Exception as error:  # the library raises what its transport raises: each means that it is not listed
+            raise SourceError(f"gs://{self.bucket}/{self.path}: cannot be listed: {explain(error)}") from None
+
+
+def translate(glob: str) -> re.Pattern[str]:
+    """A glob over object names as an expression: `*` and `?` stop at a slash, `**/` is any number of folders."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", glob)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile(
+        "".join(known.get(part, part if part.startswith("[") else re.escape(part)) for part in parts), re.DOTALL
+    )
+
+
+def _identity(bucket: str, blob: Any) -> tuple[str, Object]:
+    found = Object(bucket, blob.name, int(blob.generation), int(blob.size), blob.crc32c, blob.content_encoding or "")
+    content = f"md5 {blob.md5_hash} crc32c {found.crc32c} size {found.size}"
+    if not blob.md5_hash:
+        content += f" of {found.origin}#{found.generation}"
+    return hashlib.sha256(content.encode()).hexdigest(), found
