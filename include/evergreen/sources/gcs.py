@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PAGE = 1000  # names in one answer, the most that the service gives
 SHOWN = "items(name,generation,size,crc32c,md5Hash,contentEncoding),nextPageToken"
 
 
@@ -106,7 +107,7 @@ class Gcs(Section):
         prefix = re.split(r"[*?\[]", self.path, maxsplit=1)[0]
         try:
             found = client.list_blobs(
-                self.bucket, prefix=prefix, fields=SHOWN, timeout=self.timeout.total_seconds(),
+                self.bucket, prefix=prefix, fields=SHOWN, page_size=PAGE, timeout=self.timeout.total_seconds(),
                 retry=retrying(self.give_up_after.total_seconds()),
             )  # fmt: skip
             for blob in found:

@@ -5,10 +5,12 @@ Whatever is not as params.yaml says raises SourceError, never an empty table: th
 
 from __future__ import annotations
 
+import codecs
 import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup, Tag
 
 MOST_SPAN = {"colspan": 1000, "rowspan": 65534}  # as HTML has it
+MAY_STAY_OPEN = ("li", "dt", "dd", "p", "option", "colgroup", "thead", "tbody", "tfoot")
+LEFT_OUT = "data-left-out"
 Row = list[str | None]
 
 
@@ -25,11 +29,16 @@ Row = list[str | None]
 class Cell:
     """One cell of a grid; a cell that spans several places is the same object in each."""
 
-    text: str
+    parts: list[str]
     href: str | None
     columns: int = 1
     rows: int = 1
     foot: bool = False
+
+    @cached_property
+    def text(self) -> str:
+        """What a reader sees in it."""
+        return tidy("".join(self.parts))
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,6 @@ class Table:
 
     names: list[str]
     rows: list[list[Cell]]
-    first: int  # number of the first of `rows` in the page's table, from 1
 
 
 def open_page(content: bytes, charset: str | None, without: Sequence[str]) -> BeautifulSoup:
@@ -48,11 +56,30 @@ def open_page(content: bytes, charset: str | None, without: Sequence[str]) -> Be
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)  # XHTML says that it is XML, and is sent as HTML
         page = BeautifulSoup(content, "html.parser", from_encoding=charset)
-    if page.contains_replacement_characters:
-        raise SourceError(f"is not in the encoding that it names ({page.original_encoding})")
+    told = charset or page.declared_html_encoding
+    if page.contains_replacement_characters or (told and not _same(told, page.original_encoding)):
+        raise SourceError(f"is not in the encoding that it names ({told or page.original_encoding})")
     for tag in page.select(", ".join(["script", "style", "template", *without])):
-        tag.decompose()
+        _leave_out(tag)
     return page
+
+
+def _leave_out(tag: Tag) -> None:
+    """Remove an element; a row or a cell is marked, since without its end tag the parser puts what follows inside."""
+    if tag.name in ("tr", "td", "th"):
+        tag[LEFT_OUT] = ""
+    elif tag.name in MAY_STAY_OPEN and tag.find(tag.name):
+        raise SourceError(f"an end tag of {tag.name} is left out, so that `without` cannot say where it ends")
+    else:
+        tag.decompose()
+
+
+def _same(told: str, used: str | None) -> bool:
+    """Whether the page could be read in the encoding that it names; the parser goes on to guess where it cannot."""
+    try:
+        return codecs.lookup(told).name == codecs.lookup(used or "").name
+    except LookupError:
+        return False
 
 
 def find_table(page: BeautifulSoup, selector: str | None, caption: str | None) -> Tag:
@@ -86,7 +113,7 @@ def read_table(table: Tag, header_rows: int) -> Table:
                 f"row {number} of the table has {found} (`{row[0].text[:80]}`); if it is no data, name it in `without`"
             )
         rows.append(row)
-    return Table(names, rows, header_rows + 1)
+    return Table(names, rows)
 
 
 def pick(table: Table, columns: Mapping[str, str], base: str) -> list[Row]:
@@ -150,31 +177,25 @@ def _cells(table: Tag) -> list[list[Cell]]:
     inner = {id(part) for nested in table.find_all("table") for part in nested.find_all(["tr", "td", "th"])}
     inner |= {id(text) for caption in table.find_all("caption") for text in caption.descendants}
     rows: list[list[Cell]] = []
-    texts: list[str] = []
+    row: list[Cell] = []
+    cell = Cell([], None)  # what lies outside of cells is lost in it
     foot = False
     for node in table.descendants:
         if isinstance(node, Tag):
             if node.name in ("thead", "tbody", "tfoot"):
                 foot = node.name == "tfoot"
             elif node.name == "tr" and id(node) not in inner:
-                _finish(rows, texts)
-                rows.append([])
-            elif node.name in ("td", "th") and id(node) not in inner and rows:
-                _finish(rows, texts)
-                rows[-1].append(Cell("", None, _span(node, "colspan"), _span(node, "rowspan"), foot))
-            elif node.name == "a" and rows and rows[-1] and rows[-1][-1].href is None:
-                rows[-1][-1].href = _attribute(node, "href", "")
-            texts.append(" " if node.name in ("br", "p", "div", "li", "tr", "td", "th") else "")
+                row, cell = [], Cell([], None)
+                rows += [] if LEFT_OUT in node.attrs else [row]
+            elif node.name in ("td", "th") and id(node) not in inner:
+                cell = Cell([], None, _span(node, "colspan"), _span(node, "rowspan"), foot)
+                row += [] if LEFT_OUT in node.attrs else [cell]
+            elif node.name == "a" and cell.href is None:
+                cell.href = _attribute(node, "href", "")
+            cell.parts.append(" " if node.name in ("br", "p", "div", "li", "tr", "td", "th") else "")
         elif type(node) is NavigableString and id(node) not in inner:  # no comment
-            texts.append(str(node))
-    _finish(rows, texts)
+            cell.parts.append(str(node))
     return rows
-
-
-def _finish(rows: list[list[Cell]], texts: list[str]) -> None:
-    if rows and rows[-1] and not rows[-1][-1].text:
-        rows[-1][-1].text = tidy("".join(texts))
-    texts.clear()
 
 
 def _span(tag: Tag, name: str) -> int:
