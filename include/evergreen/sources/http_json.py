@@ -8,8 +8,6 @@ with its place: rows without types cannot be kept, and leaving one out would los
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from evergreen import faults
 from evergreen.errors import SourceError
 from evergreen.sources import json_path
 from evergreen.sources.base import Delivery, Receipt, Request
+from evergreen.sources.content import Content
 from evergreen.sources.http import Memory, Refused, Web
 from evergreen.sources.http_client import Answer, Unreachable
 from evergreen.sources.http_reader import Reader
@@ -144,7 +143,7 @@ class JsonRead:
 
     def _read(self, first: Answer, kept: Spool) -> None:
         reader = self.reader
-        self._hash, self._bytes, self._pages = hashlib.sha256(), 0, 0
+        self._hash, self._bytes, self._pages = Content(reader.schema), 0, 0
         self._window = reader.window() if reader.options.incremental else None
         rows = reader.rows()
         for page in reader.pages(first):
@@ -161,16 +160,16 @@ class JsonRead:
             raise SourceError(f"{self.origin}: {missing}")
         self._validators = first.validators
 
-    def _keep(self, batch: pa.RecordBatch, values: list[tuple[Any, ...]], kept: Spool) -> None:
+    def _keep(self, batch: pa.RecordBatch, values: list[list[Any]], kept: Spool) -> None:
         import pyarrow as pa
 
         window, column = self._window, self.reader.options.incremental
         if window is not None and column is not None:
             new = window.new(batch.column(column.column).to_pylist(), values)
-            if len(new) < len(values):
-                batch, values = batch.take(pa.array(new, pa.int64())), [values[index] for index in new]
-        if values:
-            self._hash.update(json.dumps(values)[1:-1].encode() + b",")
+            if len(new) < batch.num_rows:
+                batch = batch.take(pa.array(new, pa.int64()))
+        if batch.num_rows:
+            self._hash.add(batch)
             kept.write(batch)
 
     def _position(self) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 Steps = tuple[str | int, ...]
@@ -40,11 +42,14 @@ def find(tree: Any, steps: Steps) -> Any:
     return tree
 
 
-def column(records: list[Any], steps: Steps) -> list[Any]:
-    """The value of every record at the path, MISSING where it has none."""
-    if len(steps) == 1 and isinstance(steps[0], str):
-        return [record.get(steps[0], MISSING) for record in records]
-    return [find(record, steps) for record in records]
+def column(records: list[Any], steps: Steps) -> tuple[list[Any], int]:
+    """The value of every record at the path, None where it has none, and how many have one."""
+    if len(steps) == 1:
+        with suppress(KeyError, IndexError):  # every record has it, mostly
+            return list(map(itemgetter(steps[0]), records)), len(records)
+    values = [find(record, steps) for record in records]
+    there = sum(value is not MISSING for value in values)
+    return [None if value is MISSING else value for value in values], there
 
 
 def outline(tree: Any) -> str:

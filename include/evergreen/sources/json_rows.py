@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import SourceError
 from evergreen.sources import json_path
-from evergreen.sources.json_path import MISSING
 from evergreen.sources.values import BadValue, Reading, infer, to_array
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ class Rows:
         self._keys: dict[str, None] = {}
         self._rows = 0
 
-    def convert(self, records: list[Any], size: int) -> Iterator[tuple[pa.RecordBatch, list[tuple[Any, ...]]]]:
-        """Batches of bounded size, each with the values that it was made of; `size` is the records' JSON in bytes.
+    def convert(self, records: list[Any], size: int) -> Iterator[tuple[pa.RecordBatch, list[list[Any]]]]:
+        """Batches of bounded size, each with the columns that it was made of; `size` is the records' JSON in bytes.
 
         Raises SourceError with the record's number and the column for a value that does not fit.
         """
@@ -56,7 +55,7 @@ class Rows:
             except BadValue as bad:
                 raise SourceError(f"record {start + bad.index + 1}, column `{bad.column}`: {bad.reason}") from None
             self._rows += len(part)
-            yield pa.RecordBatch.from_arrays(arrays, schema=self._schema), list(zip(*columns, strict=True))
+            yield pa.RecordBatch.from_arrays(arrays, schema=self._schema), columns
 
     def absent(self, optional: tuple[str, ...]) -> str:
         """What is wrong where a declared column was in no record; the empty text where nothing is."""
@@ -81,10 +80,10 @@ class Rows:
                 )
 
     def _column(self, records: list[Any], name: str, steps: json_path.Steps) -> list[Any]:
-        values = json_path.column(records, steps)
-        if name not in self._seen and any(value is not MISSING for value in values):
+        values, there = json_path.column(records, steps)
+        if there:
             self._seen.add(name)
-        return [None if value is MISSING else value for value in values] if MISSING in values else values
+        return values
 
 
 def quoted(name: str) -> str:

@@ -68,8 +68,8 @@ class Window:
             return self._write(self._back(self._value))
         return None if self._options.start is None else str(self._options.start)
 
-    def new(self, values: Sequence[Any], rows: Sequence[tuple[Any, ...]]) -> list[int]:
-        """Which of these records were not taken before; `values` are their column, `rows` what they say."""
+    def new(self, values: Sequence[Any], columns: Sequence[Sequence[Any]]) -> list[int]:
+        """Which of these records were not taken before; `values` are the column to go by, `columns` all they say."""
         column = self._options.column
         if None in values:
             raise SourceError(f"record {values.index(None) + 1} has no `{column}`, which `incremental` goes by")
@@ -81,10 +81,10 @@ class Window:
         new = [
             index
             for index, value in enumerate(values)
-            if self._value is None or value > self._value or _hash(rows[index]) not in self._known
+            if self._value is None or value > self._value or _hash(columns, index) not in self._known
         ]
         if len(values):
-            self._remember(values, rows)
+            self._remember(values, columns)
         return new
 
     def state(self) -> dict[str, Any]:
@@ -94,12 +94,12 @@ class Window:
         recent = sorted((self._text(value), hashed) for hashed, value in self._recent.items())
         return {"value": self._text(self._newest), "recent": [list(pair) for pair in recent]}
 
-    def _remember(self, values: Sequence[Any], rows: Sequence[tuple[Any, ...]]) -> None:
+    def _remember(self, values: Sequence[Any], columns: Sequence[Sequence[Any]]) -> None:
         newest = max(values)
         self._newest = newest if self._newest is None else max(newest, self._newest)
         floor = self._floor(self._newest)
         self._recent = {hashed: value for hashed, value in self._recent.items() if value >= floor}
-        self._recent |= {_hash(rows[index]): value for index, value in enumerate(values) if value >= floor}
+        self._recent |= {_hash(columns, index): value for index, value in enumerate(values) if value >= floor}
         if len(self._recent) > MOST_RECENT:
             raise SourceError(
                 f"{len(self._recent)} records lie within one step of `{self._options.column}` (and `overlap`), more "
@@ -144,5 +144,6 @@ class Window:
         return date.fromisoformat(text)
 
 
-def _hash(row: tuple[Any, ...]) -> str:
+def _hash(columns: Sequence[Sequence[Any]], index: int) -> str:
+    row = [column[index] for column in columns]
     return hashlib.sha256(json.dumps(row).encode()).hexdigest()[:16]
