@@ -53,7 +53,7 @@ monitoring: {min_rows: 50}
 
 # No test sees the developer's own settings. Once, before anything is imported: Airflow's tests set theirs for good.
 for _name in list(os.environ):
-    if _name.startswith(("EVERGREEN_", "MLFLOW_", "AIRFLOW_", "DVC_")):
+    if _name.startswith(("EVERGREEN_", "MLFLOW_", "AIRFLOW_", "DVC_", "STORAGE_EMULATOR_")):
         del os.environ[_name]
 
 

@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from evergreen.errors import SourceError
 from evergreen.sources import http_client
 from evergreen.sources.http_auth import open_access
+from evergreen.stages.ingest import ingest
 from tests.servers import free_port
 from tests.sources.reading import Reader
 from tests.web import Asked, Reply, Site, as_json, web_site
@@ -245,3 +246,30 @@ def test_a_connection_is_for_its_own_host(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(SourceError, match="`url` is on another host than the connection `api`"):
         open_access("https://two.example.org/x", "api")
     assert "s3cret" not in repr(open_access("/v1/x", "api"))
+
+
+def test_no_secret_is_in_what_is_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch, make_project: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    connect(monkeypatch, site, password=SECRET, extra={"params": {"key": SECRET}})
+    site.routes["/rows"] = lambda asked: as_json([{"id": 1, "due": "2013-01-01"}], ETag='"1"')
+    project = make_project("""
+name: small
+tables:
+  jobs:
+    source: {kind: http_json, url: /rows, connection: api}
+    key: [id]
+    known_at: due
+    columns: {id: {type: int64}, due: {type: timestamp}}
+prediction: {rows: jobs, at: due, label: {value: id > 10, known_at: due}}
+features: {row: {id: id}}
+training: {estimator: hist_gradient_boosting}
+""")
+    result = ingest(project, "jobs", datetime(2013, 4, 1, tzinfo=UTC))
+    assert result.rows == 1
+    assert result.last_origin == f"{site.url}/rows"
+    kept = [path.read_bytes() for path in project.home.root.rglob("*") if path.is_file()]
+    for form in (SECRET, "s3cret"):
+        assert form not in result.model_dump_json() + caplog.text
+        assert not any(form.encode() in content for content in kept)

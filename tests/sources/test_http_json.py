@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -362,6 +363,19 @@ def test_columns_that_are_left_out_where_they_have_no_value_may_be_named(site: S
     site.routes["/rows"] = lambda asked: as_json([{"id": "7", "temp": "NA"}])
     reader = Reader(NAMED, kind="http_json", url=f"{site.url}/rows", optional=["first"], null_values=["NA"])
     assert reader.read() == [{"id": 7, "temp": None, "first": None}]
+
+
+def test_a_full_disk_is_an_error_that_says_what_to_do(site: Site) -> None:
+    Listing(site, 200_000).cap = 100_000
+    reader = listing_reader(site, WAYS["offset"] | {"size": 100_000})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(SourceError, match=r"cannot be kept in .* while it is read: .*too large. Make room, or set"):
+            reader.read()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(reader.read()) == 200_000
 
 
 def test_one_of_several_that_is_refused_leaves_the_others(

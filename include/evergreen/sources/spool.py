@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def spool(schema: pa.Schema) -> Iterator[Spool]:
-    """A temporary file of Arrow batches, gone afterwards or when the process dies."""
-    with tempfile.TemporaryFile() as file:
-        yield Spool(file, schema)
+    """A temporary file of Arrow batches, gone afterwards; raises SourceError where the disk is full."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            yield Spool(file, schema)
+    except OSError as error:
+        raise SourceError(
+            f"cannot be kept in {tempfile.gettempdir()} while it is read: {error}. Make room, or set TMPDIR"
+        ) from None
 
 
 class Spool:
@@ -31,13 +36,8 @@ class Spool:
         self._writer = pa.ipc.new_stream(self._file, schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add a batch; raises SourceError where the disk is full."""
-        try:
-            self._writer.write_batch(batch)
-        except OSError as error:
-            raise SourceError(
-                f"cannot be kept in {tempfile.gettempdir()} while it is read: {error}. Make room, or set TMPDIR"
-            ) from None
+        """Add a batch."""
+        self._writer.write_batch(batch)
         self.rows += batch.num_rows
 
     def read(self) -> Generator[pa.RecordBatch, None, None]:
