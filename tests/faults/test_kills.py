@@ -16,10 +16,17 @@ from tests.faults.world import NAMES, World, difference, world
 Told = Callable[[str, object], None]
 LIBRARY = Path(evergreen.__file__).parent
 TORN = re.compile(r"/\.[^/]+\.[a-z0-9_]{8}$")  # what a write that was killed leaves; `evergreen gc` removes it
-# Read from the source, so that a new point cannot be forgotten; `{...}` of an f-string stands for any name. Those of a
-# clean-up are in tests/gc, where there is something to clean up.
-SOURCES = [file for file in LIBRARY.rglob("*.py") if file.parent.name != "gc"]
-POINTS = sorted({name for file in SOURCES for name in re.findall(r'\bpoint\(f?"([^"]+)"\)', file.read_text())})
+
+
+def _points(folder: Path) -> set[str]:
+    """The points in a folder's code; `{...}` of an f-string stands for any name."""
+    return {name for file in folder.rglob("*.py") for name in re.findall(r'\bpoint\(f?"([^"]+)"\)', file.read_text())}
+
+
+# Read from the code, so that a new point cannot be forgotten. Those of a source need its server, see tests/sources;
+# those of a clean-up need something to clean up, see tests/gc.
+SOURCES = _points(LIBRARY / "sources")
+POINTS = sorted(_points(LIBRARY) - SOURCES - _points(LIBRARY / "gc"))
 
 
 def passings(world: World, point: str) -> dict[str, list[str]]:
@@ -33,6 +40,11 @@ def passings(world: World, point: str) -> dict[str, list[str]]:
         if places:
             found[step] = places + lasts
     return found
+
+
+def test_a_source_is_killed_at_its_points_by_its_own_tests() -> None:
+    tests = "".join(file.read_text() for file in (Path(__file__).parents[1] / "sources").glob("test_*.py"))
+    assert [point for point in sorted(SOURCES) if not re.search(rf'"{re.escape(point)}[":]', tests)] == []
 
 
 @pytest.mark.parametrize("point", POINTS)

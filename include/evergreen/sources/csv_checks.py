@@ -135,31 +135,37 @@ def _bad_moment(texts: pa.Array, field: pa.Field, before: int) -> str:
     return f"column `{field.name}` holds a text that is no timestamp"
 
 
-def explain(message: str, header: Sequence[str], before: int = 0) -> str:
+def explain(message: str, header: Sequence[str], rows: int = 0, before: int = 0) -> str:
     """Arrow's message in words that name the row, the column, the value and what was expected.
 
-    `before` is how many rows were read: a row that does not end is the next.
+    `rows` is how many were read: a row that does not end is the next. `before` is how many of them came in parts
+    before the one that Arrow counts in.
     """
     if cell := _BAD_CELL.match(message):
-        column, row, type_, problem = header[int(cell[1])], cell[2], cell[3], cell[4]
+        column, type_, problem = header[int(cell[1])], cell[3], cell[4]
+        place = _row(cell[2], before), column
         if "UTF8" in problem:
-            return _cell(row, column, "not UTF-8; save the file as UTF-8")
+            return _cell(*place, "not UTF-8; save the file as UTF-8")
         value = _INVALID.search(problem)
         found = f"`{value[1]}`" if value else problem
         wanted = f"is not of the declared type {_DECLARED.get(type_, type_)}"
-        return _cell(row, column, f"{found} {wanted}; a text for missing values goes into `null_values`")
+        return _cell(*place, f"{found} {wanted}; a text for missing values goes into `null_values`")
     if row := _BAD_ROW.match(message):
-        counts = f"row {row[1]} has {row[3]} values, the header {row[2]}"
+        counts = f"row {_row(row[1], before)} has {row[3]} values, the header {row[2]}"
         cause = (
             "is a quote not closed" if re.search(r"[\r\n]", row[4]) else "was the file cut off, or a value not quoted"
         )
         return f"{counts}; {cause}? `{' '.join(row[4][:200].splitlines())}`"
     if "straddling" in message:
-        return f"row {before + 2} is millions of characters long; line ends are missing, or a quote is not closed"
+        return f"row {rows + 2} is millions of characters long; line ends are missing, or a quote is not closed"
     return message
 
 
-def _cell(row: int | str | None, column: str, problem: str) -> str:
+def _row(found: str | None, before: int) -> int | None:
+    return None if found is None else int(found) + before
+
+
+def _cell(row: int | None, column: str, problem: str) -> str:
     return f"row {row} (the header is row 1), column `{column}`: {problem}"
 
 

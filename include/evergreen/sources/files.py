@@ -75,7 +75,7 @@ class FileSource(Section):
             parts += [part] if part is not None else []
             if sum(part.num_rows for part in parts) >= rows:
                 break
-        return _together(parts).slice(0, rows) if parts else None
+        return together(parts).slice(0, rows) if parts else None
 
     def _names(self, request: Request) -> list[str]:
         """The files, and the folders on the way that cannot be listed: reading one says why, and stops no other."""
@@ -184,7 +184,7 @@ def _stamp(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _together(parts: list[pa.Table]) -> pa.Table:
+def together(parts: list[pa.Table]) -> pa.Table:
     """The parts as one table; a column whose types do not go together is text."""
     import pyarrow as pa
 

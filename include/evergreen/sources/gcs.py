@@ -22,6 +22,7 @@ from evergreen import faults
 from evergreen.errors import SourceError
 from evergreen.params.base import Duration, Section
 from evergreen.sources.base import Request
+from evergreen.sources.files import together
 from evergreen.sources.gcs_client import open_client
 from evergreen.sources.gcs_object import GcsFile
 from evergreen.sources.gcs_stream import Object, explain, retrying
@@ -85,21 +86,14 @@ class Gcs(Section):
 
     def sample(self, request: Request, rows: int) -> pa.Table | None:
         """The first rows of the objects in the order of their names; types as they say, or inferred."""
-        import pyarrow as pa
-
         parts: list[pa.Table] = []
         with closing(open_client(self.connection)) as client:
             for sha256, found in self._listed(client):
-                part = GcsFile(found, sha256, self, request.schema, client).first_rows(rows)
+                part = GcsFile(found, sha256, self, request.schema, client).head(rows)
                 parts += [part] if part is not None and part.num_rows else []
                 if sum(part.num_rows for part in parts) >= rows:
                     break
-        if not parts:
-            return None
-        try:
-            return pa.concat_tables(parts, promote_options="permissive").slice(0, rows)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # the objects differ: the first one shows what to expect
-            return parts[0].slice(0, rows)
+        return together(parts).slice(0, rows) if parts else None
 
     def _listed(self, client: Client) -> Iterator[tuple[str, Object]]:
         """Every object that matches, with what names its content; nothing of it is read."""

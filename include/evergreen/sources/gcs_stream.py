@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from google.cloud.storage import Client
 
 FIRST_WAIT = 0.5  # seconds before the second try, doubled for each further one
-REPLAY = 1 << 20  # bytes at the start that can be read again without a second download
+REPLAY = 2 << 20  # bytes at the start that can be read again without a second download: more than a CSV header takes
 PIPE = 1 << 20
 F_SETPIPE_SZ = 1031  # of Linux
 
@@ -74,7 +74,7 @@ class Download:
         return data
 
     def seek(self, position: int) -> int:
-        """Back to the start, which costs a new download after the first megabyte."""
+        """Back to the start, which costs a new download after the first megabytes."""
         assert position == 0
         if self._replay is None:
             self.close()

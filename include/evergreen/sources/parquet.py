@@ -7,7 +7,7 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from evergreen.sources import parquet_casts as casts
 from evergreen.sources.base import Request
@@ -43,38 +43,47 @@ class ParquetFile(Drop):
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """The rows in the declared schema; SourceError names the file and every column that does not fit."""
-        import pyarrow as pa
-
-        with self.reading() as stream, pa.OSFile(str(self.path)) as native, _explained():
-            file = _open(stream, native)
-            self._ignored(casts.check_schema(file.schema_arrow, self.schema))
-            before = 0
-            for batch in _read(file, self.schema.names):
-                yield casts.convert(batch, self.schema, before)
-                before += batch.num_rows
+        with self.reading() as stream:
+            yield from read_rows(self.origin, stream, str(self.path), self.schema)
             self.has_read(*_hash(stream))
 
     def head(self, rows: int) -> pa.Table | None:
         """About the first `rows` rows of every column but the nested ones, which nothing can declare."""
-        import pyarrow as pa
-
-        with self.reading() as stream, pa.OSFile(str(self.path)) as native, _explained():
-            file = _open(stream, native)
-            names = [field.name for field in file.schema_arrow if not pa.types.is_nested(field.type)]
-            parts: list[pa.RecordBatch] = []
-            for batch in _read(file, names):
-                parts.append(casts.plain(batch.select(names)))
-                if sum(part.num_rows for part in parts) >= rows:
-                    break
-        return pa.Table.from_batches(parts).slice(0, rows) if parts else None
+        with self.reading() as stream:
+            return read_head(stream, str(self.path), rows)
 
     def is_whole(self, stream: BufferedReader) -> bool:
         """Whether the footer is there, which is written last."""
         return _ends(stream)[1] in (MARK, ENCRYPTED)
 
-    def _ignored(self, columns: list[str]) -> None:
-        if columns:
-            log.info("%s: columns that params.yaml does not declare are ignored: %s", self.origin, ", ".join(columns))
+
+def read_rows(origin: str, stream: IO[bytes], place: str, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
+    """The rows of an open file, which Arrow opens once more at `place`; what is wrong with it is Refused."""
+    import pyarrow as pa
+
+    with pa.OSFile(place) as native, _explained():
+        file = _open(stream, native)
+        if ignored := casts.check_schema(file.schema_arrow, schema):
+            log.info("%s: columns that params.yaml does not declare are ignored: %s", origin, ", ".join(ignored))
+        before = 0
+        for batch in _read(file, schema.names):
+            yield casts.convert(batch, schema, before)
+            before += batch.num_rows
+
+
+def read_head(stream: IO[bytes], place: str, rows: int) -> pa.Table | None:
+    """About the first `rows` rows of an open file, as above."""
+    import pyarrow as pa
+
+    with pa.OSFile(place) as native, _explained():
+        file = _open(stream, native)
+        names = [field.name for field in file.schema_arrow if not pa.types.is_nested(field.type)]
+        parts: list[pa.RecordBatch] = []
+        for batch in _read(file, names):
+            parts.append(casts.plain(batch.select(names)))
+            if sum(part.num_rows for part in parts) >= rows:
+                break
+    return pa.Table.from_batches(parts).slice(0, rows) if parts else None
 
 
 @contextmanager
@@ -92,7 +101,7 @@ def _explained() -> Generator[None, None, None]:
         raise Refused(f"cannot be read: {error}") from None
 
 
-def _open(stream: BufferedReader, native: pa.NativeFile) -> Any:
+def _open(stream: IO[bytes], native: pa.NativeFile) -> Any:
     """The file's reader; Refused with a reason that its first and last bytes give.
 
     It reads through Arrow's own file: with one of Python's, a process that ends early may hang.
@@ -128,7 +137,7 @@ def _read(file: Any, names: list[str]) -> Generator[pa.RecordBatch, None, None]:
         yield from file.iter_batches(rows, row_groups=[number], columns=names)
 
 
-def _ends(stream: BufferedReader) -> tuple[bytes, bytes]:
+def _ends(stream: IO[bytes]) -> tuple[bytes, bytes]:
     size = stream.seek(0, 2)
     stream.seek(0)
     first = stream.read(4)

@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 @contextmanager
 def spool(schema: pa.Schema) -> Iterator[Spool]:
     """A temporary file of Arrow batches, gone afterwards; raises SourceError where the disk is full."""
+    with spooled() as file:
+        yield Spool(file, schema)
+
+
+@contextmanager
+def spooled() -> Iterator[IO[bytes]]:
+    """A temporary file that has no name; an OSError of the `with` becomes a SourceError that says where it is."""
     try:
         with tempfile.TemporaryFile() as file:
-            yield Spool(file, schema)
+            yield file
     except OSError as error:
         raise SourceError(
             f"cannot be kept in {tempfile.gettempdir()} while it is read: {error}. Make room, or set TMPDIR"

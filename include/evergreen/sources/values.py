@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from evergreen.sources import csv_checks
+from evergreen.sources.files import Refused
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +52,7 @@ def to_array(values: list[Any], field: pa.Field, reading: Reading) -> pa.Array:
     try:
         if kinds <= _plain(field.type):
             return _fast(values, field)
-    except (pa.ArrowInvalid, OverflowError, UnicodeError, csv_checks.Refused):
+    except (pa.ArrowInvalid, OverflowError, UnicodeError, Refused):
         pass  # one by one, which finds the place
     convert = _converter(field.type)
     converted = []
@@ -164,7 +165,7 @@ def _moment(value: Any, reading: Reading) -> datetime:
             texts = pa.record_batch([pa.array([value.strip()], pa.string())], names=[""])
             found: datetime = csv_checks.convert(texts, pa.schema([field]), 0).column(0)[0].as_py()
             return found
-        except (csv_checks.Refused, UnicodeError):
+        except (Refused, UnicodeError):
             pass
     raise ValueError(f"{_show(value)} is not a timestamp; expected ISO 8601, such as 2013-04-01T04:00:00Z")
 

@@ -1,0 +1,60 @@
+"""A CSV text that comes as a stream, cut into parts of whole rows, each of which Arrow reads from memory.
+
+Arrow opens no pipe, and reads ahead in threads of its own that go on after an error: through a file of Python's, a
+process that ends meanwhile hangs or aborts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+_QUOTED = rb'"[^"]*(?:""[^"]*)*(?:"|\Z)'  # without an end, the value goes on behind these bytes
+
+
+def cut(read: Callable[[], bytes], header: Sequence[str], delimiter: str, size: int) -> Iterator[bytes]:
+    """The text in parts of about `size` bytes, each with the header before its rows.
+
+    A row that is longer is cut, which Arrow refuses.
+    """
+    names = io.StringIO()
+    csv.writer(names, delimiter=delimiter, lineterminator="\n").writerow(header)
+    first, held = b"", b""
+    while data := read():
+        held += data
+        if len(held) >= size:
+            end = row_end(held, delimiter) or len(held)
+            yield first + held[:end]
+            first, held = names.getvalue().encode(), held[end:]
+    if held:
+        yield first + held
+
+
+def row_end(text: bytes, delimiter: str) -> int:
+    """Where the last row of a text that starts with one ends; 0 where none does. A quoted value may hold line ends."""
+    size = len(text) - text.endswith(b"\r")  # of which the line feed may come
+    if b'"' not in text:
+        return _line_end(text, 0, size)
+    mark = re.escape(delimiter.encode())
+    values = re.compile(rb"(?:(?<=[\r\n" + mark + rb"])|\A)" + _QUOTED + rb"(?:" + mark + _QUOTED + rb")*")
+    last = behind = 0
+    for found in values.finditer(text, 0, size):
+        last = _line_end(text, behind, found.start()) or last
+        behind = found.end()
+    return _line_end(text, behind, size) or last
+
+
+def _line_end(text: bytes, start: int, end: int) -> int:
+    return max(text.rfind(b"\n", start, end), text.rfind(b"\r", start, end)) + 1
+
+
+def ahead(parts: Iterator[bytes]) -> Generator[bytes, None, None]:
+    """The same parts; a thread makes the next one beside whoever works on the last."""
+    with ThreadPoolExecutor(1, "csv-parts") as thread:
+        pending = thread.submit(next, parts, b"")
+        while part := pending.result():
+            pending = thread.submit(next, parts, b"")
+            yield part
