@@ -23,12 +23,14 @@ from evergreen.ledger.commands import decisions
 from evergreen.local.commands import servers
 from evergreen.params.places import with_lines
 from evergreen.project import Project, find_root
+from evergreen.sources.commands import sources
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(checks)
 app.add_typer(servers)
 app.add_typer(cleanup)
 app.add_typer(decisions, name="decisions")
+app.add_typer(sources, name="sources")
 
 AsOf = Annotated[str | None, typer.Option(help="The moment to stand at, such as 2013-04-01T04:00Z; default: now.")]
 Tables = Annotated[list[str] | None, typer.Argument(help="Tables; default: all of params.yaml.")]

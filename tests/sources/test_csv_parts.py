@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from evergreen.sources.csv_parts import cut, row_end
+from evergreen.sources.csv_parts import by_pairs, by_values, cut, row_end
 
 NAMES = ["id", "a,b", "text"]
 CELLS = ["1", "", '"a\nb"', '"x""\r\ny"', '5" pipe', '"a,b"', "plain"]
@@ -45,6 +45,15 @@ def test_parts_hold_each_row_whole_and_once(seed: int) -> None:
     read = [list(csv.reader(io.StringIO(part.decode(), newline=""))) for part in parts]
     assert [part[0] for part in read] == [NAMES] * len(parts)
     assert [row for part in read for row in part[1:]] == list(csv.reader(io.StringIO(text.decode(), newline="")))[1:]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_quick_way_knows_when_it_does_not_know(seed: int) -> None:
+    chosen = random.Random(seed)
+    for _ in range(200):
+        text = b'"' + bytes(chosen.choices(b'"",\n\rxy', k=chosen.randrange(1, 20)))
+        size = len(text) - text.endswith(b"\r")
+        assert by_pairs(text, ",", size) in (None, by_values(text, ",", size)), text
 
 
 def test_a_row_without_an_end_is_not_held_for_ever() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from evergreen.errors import SourceError
 from evergreen.inspection.columns import check_columns, describe_columns
 from evergreen.inspection.contract import check_contract
 from evergreen.inspection.features import check_features
@@ -15,7 +16,7 @@ from evergreen.inspection.leaks import check_leaks
 from evergreen.inspection.moments import check_known_at, moment
 from evergreen.inspection.outcome import find_outcome
 from evergreen.inspection.records import SEVERITIES, Finding, Inspection, LabelSeen, TableSeen
-from evergreen.inspection.samples import Sample, take_sample
+from evergreen.inspection.samples import Sample, read_sample, take_sample
 
 if TYPE_CHECKING:
     from evergreen.params import Params
@@ -33,23 +34,42 @@ def inspect(project: Project, tables: Sequence[str], as_of: datetime, rows: int 
     return judge(project.params, samples, as_of, clock.replay_time(project.home) is not None)
 
 
+def inspect_schemas(
+    project: Project, tables: Sequence[str], as_of: datetime, rows: int
+) -> tuple[Inspection, dict[str, str]]:
+    """Names and types alone, and the tables whose source could not be read, with the reason."""
+    samples, failed = dict[str, Sample | str](), {}
+    for name in tables:
+        try:
+            samples[name] = read_sample(project, name, rows, as_of)
+        except SourceError as error:
+            samples[name] = failed[name] = str(error)
+    seen = tuple(_seen(project.params, name, sample) for name, sample in samples.items())
+    findings = [one for sample in samples.values() if isinstance(sample, Sample) for one in check_columns(sample)]
+    return _inspection(project.params, as_of, seen, None, findings), failed
+
+
 def judge(params: Params, samples: Mapping[str, Sample | str], as_of: datetime, replaying: bool = False) -> Inspection:
     """What the samples say; the reason stands in place of a sample that could not be taken."""
     seen, findings = [], list[Finding]()
     for name, sample in samples.items():
-        spec = params.tables[name]
+        seen.append(_seen(params, name, sample))
         if isinstance(sample, str):
-            seen.append(TableSeen(name=name, source=_source(spec), reason=sample))
             continue
-        seen.append(_table(sample))
         for check in (check_columns, check_keys, check_contract):
             findings += check(sample)
         findings += check_known_at(sample, as_of, replaying)
     findings += check_features(params, samples)
     label, found = _label(params, samples, as_of)
     findings += found
+    return _inspection(params, as_of, tuple(seen), label, findings)
+
+
+def _inspection(
+    params: Params, as_of: datetime, seen: tuple[TableSeen, ...], label: LabelSeen | None, findings: list[Finding]
+) -> Inspection:
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    return Inspection(name=params.name, as_of=as_of, tables=tuple(seen), label=label, findings=tuple(findings))
+    return Inspection(name=params.name, as_of=as_of, tables=seen, label=label, findings=tuple(findings))
 
 
 def _label(
@@ -66,6 +86,12 @@ def _label_findings(params: Params, outcome: Any, as_of: datetime) -> Iterator[F
     yield from check_label(params, outcome, as_of)
     if outcome.labelled.any():
         yield from check_leaks(params, outcome)
+
+
+def _seen(params: Params, name: str, sample: Sample | str) -> TableSeen:
+    if isinstance(sample, str):
+        return TableSeen(name=name, source=_source(params.tables[name]), reason=sample)
+    return _table(sample)
 
 
 def _table(sample: Sample) -> TableSeen:

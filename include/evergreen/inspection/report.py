@@ -21,7 +21,7 @@ _COLUMNS: dict[str, Literal["left", "right"]] = {
 
 def print_report(inspection: Inspection, console: Console | None = None) -> None:
     """Print all of it; colours only where a terminal shows them."""
-    console = console or _console()
+    console = console or page()
     numbers = {id(finding): number for number, finding in enumerate(inspection.findings, 1)}
     for table in inspection.tables:
         for part in _table(table, inspection.findings, numbers, console.width):
@@ -34,7 +34,8 @@ def print_report(inspection: Inspection, console: Console | None = None) -> None
     console.print(_summary(inspection), highlight=False)
 
 
-def _console() -> Console:
+def page() -> Console:
+    """The terminal, or a page of a fixed width."""
     from rich.console import Console
 
     console = Console()

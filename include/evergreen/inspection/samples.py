@@ -105,17 +105,27 @@ class Sample:
 
 def take_sample(project: Project, name: str, rows: int, as_of: datetime) -> Sample | str:
     """About the first `rows` rows of a table, or why there are none."""
+    try:
+        return read_sample(project, name, rows, as_of)
+    except SourceError as error:
+        return str(error)
+
+
+def read_sample(project: Project, name: str, rows: int, as_of: datetime) -> Sample | str:
+    """The same, but SourceError where the source cannot be read."""
     spec = project.params.tables[name]
-    request = Request(project.root, name, arrow_schema(spec.columns), as_of)
     with _told() as told:
-        try:
-            seen = open_source(name, spec.source).sample(request, rows)
-        except SourceError as error:
-            return str(error)
+        seen = first_rows(project, name, rows, as_of)
     if seen is None or not seen.num_rows:
         reasons = [text.removeprefix(f"{name}: ") for text in told]
         return "; ".join(reasons) or "the source has no rows yet"
     return Sample.of(name, spec, project.params.time_zone, seen)
+
+
+def first_rows(project: Project, name: str, rows: int, as_of: datetime) -> pa.Table | None:
+    """About the first `rows` rows of a table as its source shows them. Raises SourceError."""
+    spec = project.params.tables[name]
+    return open_source(name, spec.source).sample(Request(project.root, name, arrow_schema(spec.columns), as_of), rows)
 
 
 class _Listener(logging.Handler):
