@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from airflow.sdk import (
     Asset,
+    Connection,
     Context,
     CronTriggerTimetable,
     DeadlineAlert,
@@ -23,10 +25,12 @@ from airflow.sdk import (
     SyncCallback,
     get_current_context,
 )
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from alerts import FailureNotifier, deadline_missed
 from evergreen import clock
 from evergreen.project import Project
+from evergreen.sources import connections
 
 log = logging.getLogger("evergreen.deployed")
 
@@ -105,6 +109,18 @@ def as_of(name: str) -> datetime:
     interval_end = context["dag_run"].data_interval_end
     home = project(name).home
     return clock.resolve_as_of(home, given or max(told, default=None), interval_end)
+
+
+def hand_over(name: str, table: str) -> None:
+    """Give the library the connections that a table's source names, as this Airflow has them.
+
+    By this process's environment alone: never by XCom. A variable that is set already wins. One that Airflow does not
+    know may be in the home; where it is not, the library says what to do.
+    """
+    for connection in connections.wanted(project(name).params.tables[table].source):
+        if connections.variable(connection) not in os.environ:
+            with suppress(AirflowNotFoundException):
+                os.environ[connections.variable(connection)] = Connection.get(connection).as_json()
 
 
 def link(key: str, url: str | None) -> None:

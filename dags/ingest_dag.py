@@ -29,7 +29,7 @@ from airflow.sdk import DAG, TriggerRule, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 import assets
-from deployed import AS_OF, as_of, cron, link, policy, project, projects, ring
+from deployed import AS_OF, as_of, cron, hand_over, link, policy, project, projects, ring
 from evergreen.project import Project
 
 
@@ -39,6 +39,7 @@ def ingest(name: str, table: str) -> dict[str, Any]:
     from evergreen.stages import ingest as stage
 
     get_current_context()["table"] = table
+    hand_over(name, table)
     return stage.ingest(project(name), table, as_of(name)).model_dump(mode="json")
 
 
@@ -65,12 +66,15 @@ def validate(name: str, table: str) -> dict[str, Any]:
 def publish(name: str) -> dict[str, int]:
     """Tell who waits for clean rows that there are some; skipped where there are none."""
     # A list of one task: of a task by its name alone, one result would come bare.
-    results = get_current_context()["ti"].xcom_pull(task_ids=["table.validate"])
+    pull = get_current_context()["ti"].xcom_pull
+    results = pull(task_ids=["table.validate"])
     admitted = {result["table"]: result["admitted"] + result["readmitted"] for result in results if result}
     rows = {table: count for table, count in admitted.items() if count}
     if not rows:
         raise AirflowSkipException("no new rows; nothing downstream needs to run")
-    ring(assets.clean(name), as_of=as_of(name).isoformat(), rows=rows)
+    shown = ("rows", "bytes", "position", "lag")
+    read = {one["table"]: {key: one[key] for key in shown} for one in pull(task_ids=["table.ingest"]) if one}
+    ring(assets.clean(name), as_of=as_of(name).isoformat(), rows=rows, ingested=read)
     return rows
 
 

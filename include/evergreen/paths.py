@@ -15,6 +15,7 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     reports/<name>/                         Evidently reports
     dvc/cache, dvc/remote                   the shared DVC cache, the default remote
     dvc/site/<name>/<id>/                   what DVC notes for itself of one build
+    connections.json                        of the servers that `evergreen up` starts; only its owner reads it
     locks/  airflow/  mlflow/  postgres/  run/  logs/  drops/
 
 Names that others see: DAG `<name>_<stage>`, asset `evergreen://<name>/<what>`, git tag `build/<name>/<id>`,
@@ -78,6 +79,10 @@ class Home:
     @property
     def mlflow(self) -> Path:
         return self.root / "mlflow"
+
+    @property
+    def connections(self) -> Path:
+        return self.root / "connections.json"
 
     @property
     def postgres(self) -> Path:

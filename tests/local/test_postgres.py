@@ -20,11 +20,12 @@ from evergreen.local.health import Waiting
 from evergreen.local.ports import OFFSETS, Ports
 from evergreen.local.processes import marked, wait_gone
 from evergreen.local.program import Program
-from evergreen.local.servers import asked_servers, connection_variable
+from evergreen.local.servers import asked_servers, connections
 from evergreen.local.settings import COMMON
 from evergreen.local.supervisor import connect, launch, shut_down
 from evergreen.paths import Home
 from evergreen.project import Project
+from evergreen.sources.connections import find_connection, keep_connections
 from tests.conftest import SMALL
 from tests.servers import free_port
 
@@ -117,7 +118,11 @@ def test_a_project_asks_for_it_by_the_name_of_its_connection(make_project: Calla
         assert asked_servers(make_project(SMALL.replace(source, other)).params) == frozenset()
     asking = make_project(SMALL.replace(source, "{kind: postgres, connection: evergreen_postgres, table: jobs}"))
     assert asked_servers(asking.params) == {"postgres"}
-    assert connection_variable("postgres") == "AIRFLOW_CONN_EVERGREEN_POSTGRES"
+    postgres.prepare(asking.home)
+    keep_connections(asking.home, connections(asking, Ports(9000)))
+    assert stat.S_IMODE(asking.home.connections.stat().st_mode) == 0o600
+    found = find_connection("evergreen_postgres", ("postgres",), {}, asking.home)
+    assert (found.port, found.secret()) == (9002, (asking.home.postgres / "password").read_text())
 
 
 def test_servers_that_run_without_it_are_said_to_need_a_new_start(home: Home) -> None:

@@ -81,7 +81,7 @@ def test_a_stack_lives_through_kills_and_leaves_nothing(project: Project) -> Non
     up = stack.up(project, progress=told.append)
     assert up.started
     database = next(text for text in told if text.startswith("PostgreSQL"))
-    assert "AIRFLOW_CONN_EVERGREEN_POSTGRES=postgres://evergreen:" in database
+    assert f"(connection evergreen_postgres, in {project.home.connections})" in database
     assert all(server.healthy and server.state == "running" for server in stack.status(project))
     ports = Ports(int(up.airflow_url.rpartition(":")[2]))
     assert listeners(project) == {(HOST, ports.of(server)) for server in ("airflow", "mlflow", "postgres")}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import stat
+from pathlib import Path
 
 import pytest
 
 from evergreen.errors import SourceError
-from evergreen.sources.connections import Connection, find_connection
+from evergreen.paths import Home
+from evergreen.sources.connections import Connection, find_connection, keep_connections, wanted
 
 WANTED = Connection(
     conn_type="postgres", host="db.example.org", port=5433, login="me", password="s3/cr@t", schema_="sales",
@@ -52,3 +55,33 @@ def test_a_missing_one_and_one_of_another_type_say_what_to_do() -> None:
 def test_a_connection_shows_no_password() -> None:
     assert "s3/cr@t" not in repr(WANTED) + str(WANTED) + WANTED.model_dump_json()
     assert WANTED.secret() == "s3/cr@t"
+
+
+def test_what_up_wrote_into_the_home_is_found_unless_the_environment_says_otherwise(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    keep_connections(home, {})
+    assert json.loads(home.connections.read_text()) == {}
+    home.connections.write_text(json.dumps({"mine": json.loads(AS_JSON), "evergreen_postgres": "postgres://old"}))
+    keep_connections(home, {"evergreen_postgres": AS_URI})
+    assert stat.S_IMODE(home.connections.stat().st_mode) == 0o600
+    for name in ("mine", "evergreen_postgres"):
+        assert find_connection(name, ("postgres",), {}, home) == WANTED
+    told = {"AIRFLOW_CONN_MINE": "postgres://elsewhere"}
+    assert find_connection("mine", ("postgres",), told, home).host == "elsewhere"
+    with pytest.raises(SourceError, match="the connection `other` is not known here"):
+        find_connection("other", ("postgres",), {}, home)
+
+
+def test_a_file_that_cannot_be_read_is_named_and_never_shown(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for text, reason in (("{s3cret", "is not a JSON object"), ('{"mine": "s3cret"}', "`mine` in .* is neither")):
+        home.connections.write_text(text)
+        with pytest.raises(SourceError, match=f"{reason}.*not shown here") as caught:
+            find_connection("mine", ("postgres",), {}, home)
+        assert "s3cret" not in str(caught.value)
+        assert str(home.connections) in str(caught.value)
+
+
+def test_a_source_says_which_connections_it_needs() -> None:
+    assert wanted({"kind": "postgres", "connection": "warehouse"}) == ("warehouse",)
+    assert wanted({"kind": "csv", "path": "x"}) == wanted({"kind": "gcs", "connection": None}) == ()

@@ -70,6 +70,7 @@ def settings(project: Project, ports: Ports) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=30",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "dag_processor"),
+        **_secrets_backend(project.home),
         "AIRFLOW__API__PORT": str(ports.of("airflow")),
         "AIRFLOW__API__BASE_URL": ports.airflow_url,
         # setproctitle must leave the environment alone: leftovers are found by it.
@@ -135,6 +136,16 @@ def migrate(home: Home, environ: Mapping[str, str], timeout: float = 180) -> boo
         raise ServerError(f"`airflow db migrate` failed; {log} ends with\n{log_tail(log)}")
     write_atomic(stamp, version)
     return True
+
+
+def _secrets_backend(home: Home) -> dict[str, str]:
+    """Airflow finds the connections of the stack's servers in a file; a backend that is set already wins."""
+    if "AIRFLOW__SECRETS__BACKEND" in os.environ:
+        return {}
+    return {
+        "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(home.connections)}),
+    }
 
 
 def _passwords(home: Home) -> Path:

@@ -1,13 +1,16 @@
 """Which servers a project wants of the local stack: those that its sources name as their connection.
 
 A table whose source has `kind: postgres` and `connection: evergreen_postgres` reads from the PostgreSQL of this stack.
-So params.yaml alone says what runs, for every command, and nothing has to be set beside it.
+So params.yaml alone says what runs, for every command, and nothing has to be set beside it: `evergreen up` writes the
+connection into the home's connections.json, where Airflow and the command line find it.
 """
 
 from __future__ import annotations
 
+from evergreen.local import postgres
+from evergreen.local.ports import Ports
 from evergreen.params import Params
-from evergreen.sources.connections import variable
+from evergreen.project import Project
 
 PREFIX = "evergreen_"
 ON_REQUEST = ("postgres",)
@@ -19,6 +22,7 @@ def asked_servers(params: Params) -> frozenset[str]:
     return frozenset(server for server in ON_REQUEST if (server, PREFIX + server) in named)
 
 
-def connection_variable(server: str) -> str:
-    """Where the connection of a server of this stack belongs: `AIRFLOW_CONN_EVERGREEN_POSTGRES`."""
-    return variable(PREFIX + server)
+def connections(project: Project, ports: Ports) -> dict[str, str]:
+    """Of each server that the project asks for: the name of its connection, and its URI with the password."""
+    made = {"postgres": postgres.connection_uri}
+    return {PREFIX + server: made[server](project.home, ports) for server in sorted(asked_servers(project.params))}

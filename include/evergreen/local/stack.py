@@ -13,15 +13,25 @@ from evergreen.errors import ServerError
 from evergreen.files import write_atomic
 from evergreen.local import airflow, mlflow, postgres
 from evergreen.local.health import SERVERS, Waiting, client, healthy
-from evergreen.local.ports import ALWAYS, DEFAULT, Ports, current_ports, recorded_ports, require_free, wanted_ports
+from evergreen.local.ports import (
+    ALWAYS,
+    DEFAULT,
+    HOST,
+    Ports,
+    current_ports,
+    recorded_ports,
+    require_free,
+    wanted_ports,
+)
 from evergreen.local.processes import end, marked
 from evergreen.local.program import Program
-from evergreen.local.servers import asked_servers, connection_variable
+from evergreen.local.servers import asked_servers, connections
 from evergreen.local.settings import environment
 from evergreen.local.supervisor import Supervisor, connect, launch, program_log, shut_down
 from evergreen.locks import lock
 from evergreen.paths import Home
 from evergreen.project import Project
+from evergreen.sources.connections import keep_connections
 
 START_SECONDS = 180
 
@@ -154,6 +164,7 @@ def _launch(project: Project, ports: Ports, progress: Callable[[str], None]) -> 
     mlflow.prepare(home)
     if "postgres" in asked:
         postgres.prepare(home)
+    keep_connections(home, connections(project, ports))
     environ = environment(project, ports)
     supervisor = launch(home, _programs(project, ports), environ)
     write_atomic(home.run / "stack.json", json.dumps({"port": ports.base}))
@@ -176,5 +187,6 @@ def _stack(project: Project, ports: Ports, progress: Callable[[str], None], *, s
     progress(f"Airflow {stack.airflow_url} (log in as {stack.user}, password {stack.password})")
     progress(f"MLflow  {stack.mlflow_url}")
     if "postgres" in asked_servers(project.params):
-        progress(f"PostgreSQL  {connection_variable('postgres')}={postgres.connection_uri(home, ports)}")
+        at = f"{HOST}:{ports.of('postgres')}"
+        progress(f"PostgreSQL {at} (connection evergreen_postgres, in {home.connections})")
     return stack

@@ -50,6 +50,7 @@ class Receipt:
     sha256: str
     bytes: int
     position: Mapping[str, Any] = field(default_factory=dict)
+    lag: str = ""  # what the source holds beyond `position`, in its own words; empty where it does not tell
 
 
 class Delivery(Protocol):

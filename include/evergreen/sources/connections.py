@@ -2,7 +2,8 @@
 
 `connection: warehouse` in params.yaml names it. A task of the ingest DAG asks Airflow (its secrets backend, environment
 or database) and hands it on as the environment variable `AIRFLOW_CONN_WAREHOUSE`, which the command line reads too:
-JSON or a URI, as Airflow writes them. No value of it is ever part of an error.
+JSON or a URI, as Airflow writes them. Next, both Airflow and the command line look into the home's connections.json,
+where `evergreen up` writes those of the servers that it starts. No value of it is ever part of an error.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from evergreen.errors import SourceError
+from evergreen.errors import EvergreenError, SourceError
+from evergreen.files import write_atomic
+from evergreen.paths import Home
 
 
 class Connection(BaseModel):
@@ -41,28 +44,73 @@ def variable(name: str) -> str:
     return f"AIRFLOW_CONN_{name.upper()}"
 
 
-def find_connection(name: str, kinds: tuple[str, ...], environ: Mapping[str, str] = os.environ) -> Connection:
-    """The connection `name`, of one of the types `kinds`.
+def wanted(source: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the connections that a table's `source` needs."""
+    return (str(source["connection"]),) if source.get("connection") else ()
 
-    Raises SourceError, which names the variable and never its content, where it is missing, cannot be read or is of
-    another type.
+
+def find_connection(
+    name: str, kinds: tuple[str, ...], environ: Mapping[str, str] = os.environ, home: Home | None = None
+) -> Connection:
+    """The connection `name`, of one of the types `kinds`: the environment's, else the one in the home.
+
+    Raises SourceError, which names the variable or the file and never its content, where it is missing, cannot be
+    read or is of another type.
     """
-    text = environ.get(variable(name), "").strip()
+    text, place = environ.get(variable(name), "").strip(), variable(name)
     if not text:
-        raise SourceError(
-            f"the connection `{name}` is not known here: add it in Airflow (Admin, Connections), or for the command "
-            f"line set {variable(name)} to its URI or JSON"
-        )
+        home = home or _home()
+        if (kept := _kept(home).get(name)) is None:
+            raise SourceError(
+                f"the connection `{name}` is not known here: add it in Airflow (Admin, Connections), or for the "
+                f"command line set {variable(name)} to its URI or JSON"
+            )
+        text, place = kept if isinstance(kept, str) else json.dumps(kept), f"`{name}` in {home and home.connections}"
     try:
         found = Connection.model_validate(_from_json(text) if text.startswith("{") else _from_uri(text))
     except (ValueError, ValidationError):
         raise SourceError(
-            f"{variable(name)} is neither a connection URI nor the JSON of one (its content is not shown here, since "
+            f"{place} is neither a connection URI nor the JSON of one (its content is not shown here, since "
             f"it holds a secret); `airflow connections get {name} -o json` prints what is right"
         ) from None
     if found.conn_type not in kinds:
         raise SourceError(
             f"the connection `{name}` is of the type `{found.conn_type}`, and this source needs {' or '.join(kinds)}"
+        )
+    return found
+
+
+def keep_connections(home: Home, found: Mapping[str, str]) -> None:
+    """Write connections into the home's file, which only its owner may read; others in it stay.
+
+    The file is there afterwards, be it empty: Airflow's LocalFilesystemBackend asks for it.
+    """
+    before = _kept(home)
+    after = {**before, **found}
+    if after != before or not home.connections.exists():
+        write_atomic(home.connections, json.dumps(after, indent=2) + "\n", mode=0o600)
+
+
+def _home() -> Home | None:
+    from evergreen.project import find_home
+
+    try:
+        return find_home()
+    except EvergreenError:  # outside of a clone
+        return None
+
+
+def _kept(home: Home | None) -> dict[str, Any]:
+    if home is None or not home.connections.exists():
+        return {}
+    try:
+        found = json.loads(home.connections.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise SourceError(
+            f"{home.connections} is not a JSON object of connections (its content is not shown here, since it holds "
+            "secrets): mend it, or remove it, and `evergreen up` writes its own ones again"
         )
     return found
 

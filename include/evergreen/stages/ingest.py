@@ -6,6 +6,7 @@ the next run deletes them and reads from the last manifest on.
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import closing
 from datetime import datetime
@@ -55,6 +56,7 @@ class IngestResult(BaseModel):
     rows_known: int  # rows of all manifests
     last_origin: str | None  # the newest delivery committed
     position: dict[str, Any] = {}
+    lag: str = ""  # what the source holds beyond the position, where it tells
     refused: tuple[Refusal, ...] = ()
 
 
@@ -94,7 +96,11 @@ def ingest(project: Project, table: str, as_of: datetime) -> IngestResult:
             raise
         run.commit()
         result = run.result()
-    log.info("%s: %d files, %d rows added; %d rows known", table, result.files, result.rows, result.rows_known)
+    log.info(
+        "%s: %d files, %d rows, %d bytes added; %d rows known%s%s", table, result.files, result.rows, result.bytes,
+        result.rows_known, f"; position {json.dumps(result.position)}" if result.position else "",
+        f"; {result.lag} behind" if result.lag else "",
+    )  # fmt: skip
     if result.refused:
         raise DeliveriesRefused(result)
     return result
@@ -121,7 +127,7 @@ class _Run:
         self.pending: list[DataFile] = []
         self.moved = False  # the position, beyond the last manifest's
         self.refused: list[Refusal] = []
-        self.read_bytes = 0
+        self.read_bytes, self.lag = 0, ""
 
     def take(self, delivery: Delivery) -> bool:
         """Write a delivery's rows; False where it was refused, which leaves nothing of it."""
@@ -137,7 +143,7 @@ class _Run:
             return False
         faults.point("ingest.written")
         log.info("%s: read %s, %d rows, %d bytes", self.table, delivery.origin, rows, receipt.bytes)
-        self.read_bytes += receipt.bytes
+        self.read_bytes, self.lag = self.read_bytes + receipt.bytes, receipt.lag
         if receipt.position and dict(receipt.position) != self.position:
             self.position, self.moved = dict(receipt.position), True
         if not self.request.is_new(delivery.origin, receipt.sha256) or (rows == 0 and receipt.position):
@@ -182,5 +188,6 @@ class _Run:
             rows_known=sum(file.rows for file in known),
             last_origin=known[-1].origin if known else None,
             position=self.position,
+            lag=self.lag,
             refused=tuple(self.refused),
         )
