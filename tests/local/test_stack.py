@@ -23,7 +23,7 @@ from tests.conftest import SMALL
 DAG = """
 import logging
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Connection, Param, dag, task
 
 @dag(schedule=None, params={"as_of": Param(None, type=["null", "string"])})
 def probe():
@@ -33,7 +33,8 @@ def probe():
 
     @task
     def work(name, params=None):
-        logging.getLogger("airflow.task").warning("as of %s", params["as_of"])
+        found = Connection.get("evergreen_postgres")
+        logging.getLogger("airflow.task").warning("as of %s by %s %s", params["as_of"], found.login, found.password)
         if name == "b":
             raise ValueError("planted")
 
@@ -123,7 +124,7 @@ def a_failed_run_says_why(project: Project) -> None:
             api.wait(run, 60, on_task=lambda task: heard.append((task.label, task.state)))
         text = str(caught.value)
         assert "Failed: work [1]." in text
-        assert "as of 2013-04-01T00:00:00Z" in text
+        assert "as of 2013-04-01T00:00:00Z by evergreen ***" in text  # Airflow knows a connection's password as secret
         assert "ValueError: planted" in text
         assert ("names", "success") in heard
         assert [known.id for known in api.runs("probe")] == [run.id]
