@@ -8,7 +8,8 @@ they broke; the rest go on. New clean rows ring the `clean` asset, which starts 
 
 **When it fails.**
 - `ingest` failed: the source cannot be read, or a file cannot be parsed. The message names the file and what is wrong
-  with it. Files that were fine are in the lake, and are validated and published. Mend the source and clear the task.
+  with it, or the connection that Airflow does not know. Files that were fine are in the lake, and are validated and
+  published. Mend the source and clear the task.
 - `validate` failed: a file broke its contract critically, and nothing of it counts. Open *Validation result* in the
   task's Details. If the file is right, mend the contract in params.yaml and run `evergreen validate <table> --again`,
   which admits each row once. If it is wrong, send a mended one and discard this one:

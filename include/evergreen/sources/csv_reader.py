@@ -84,7 +84,8 @@ class CsvReader:
             try:
                 with (
                     next(parts)() as native,
-                    csv.open_csv(native, self._read_options(), self._parse_options(), convert) as reader,
+                    # With one thread, by which Arrow knows a bad row's number.
+                    csv.open_csv(native, self._read_options(False), self._parse_options(), convert) as reader,
                 ):
                     return pa.Table.from_batches([reader.read_next_batch()])
             except StopIteration:
@@ -138,7 +139,7 @@ class CsvReader:
             ),
         )
 
-    def _read_options(self, threads: bool = True) -> Any:
+    def _read_options(self, threads: bool) -> Any:
         from pyarrow import csv
 
         return csv.ReadOptions(use_threads=threads, block_size=BLOCK)
