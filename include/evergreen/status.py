@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from evergreen import clock
 from evergreen.gc.space import Space, read_space, shown
+from evergreen.lake.manifests import SideFile, read_manifests
+from evergreen.lake.raw import raw_folder
 from evergreen.ledger import Decision, Ledger, Promotion
 from evergreen.project import Project
 from evergreen.quality.notes import notes_of
@@ -24,6 +26,7 @@ class TableStatus(BaseModel):
     late: str | None  # how late, where it is later than `freshness` allows
     rows: int
     quarantined: int
+    rejects: list[str]  # where records that could not be rows are kept, and how many
     refused: list[str]  # files that count for nothing until they are validated, mended or discarded
     discarded: list[str]  # files that count for nothing since someone decided so
     later: str | None = None  # how many rows are known only after `as_of`, and when the last of them is
@@ -89,6 +92,7 @@ def _tables(project: Project, as_of: datetime) -> dict[str, TableStatus]:
             late=late.get(name),
             rows=sum(record.rows - record.quarantined for record in records[name] if record.clean),
             quarantined=sum(record.quarantined for record in records[name]),
+            rejects=[f"{one.rows} in {one.path}" for one in _rejects(project, name)],
             refused=[text.removeprefix(f"{name}: ") for text in refused_files(project, [name])],
             discarded=[f"{record.raw} {record.discarded}" for record in records[name] if record.discarded],
             later=later.get(name),
@@ -96,6 +100,11 @@ def _tables(project: Project, as_of: datetime) -> dict[str, TableStatus]:
         )
         for name in declared
     }
+
+
+def _rejects(project: Project, table: str) -> list[SideFile]:
+    manifests = read_manifests(raw_folder(project.lake, table))
+    return [file.rejects for manifest in manifests for file in manifest.files if file.rejects]
 
 
 def _champion(ledger: Ledger, champion: Promotion) -> dict[str, Any]:
@@ -127,6 +136,9 @@ def render_status(status: Status) -> str:
             f"  {name:<16} newest {table.newest or 'none':<21} {table.rows:>9,} rows"
             f" {table.quarantined:>6,} quarantined{note}"
         )
+        if table.rejects:
+            more = f", and {len(table.rejects) - 1} files before it" if len(table.rejects) > 1 else ""
+            lines.append(f"    records that could not be rows: {table.rejects[-1]}{more}")
         lines += [f"    refused: {text}" for text in table.refused]
         lines += [f"    discarded: {text}" for text in table.discarded]
         lines += [f"    {table.later}"] if table.later else []

@@ -23,6 +23,17 @@ from evergreen.files import naming, read_json, sync_folder
 _RESTORE = "restore it from a backup: the table's files cannot be told from leftovers without it"
 
 
+class SideFile(BaseModel):
+    """A file beside a data file: records of its delivery that cannot be rows (rejects.py)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    sha256: str
+    rows: int
+    bytes: int
+
+
 class DataFile(BaseModel):
     """One immutable Parquet file of a lake folder."""
 
@@ -34,6 +45,7 @@ class DataFile(BaseModel):
     bytes: int
     origin: str = ""  # what the source calls it, e.g. rides-2013-01-07.csv
     origin_sha256: str = ""
+    rejects: SideFile | None = None  # of the delivery, with the first of its files
 
 
 class Manifest(BaseModel):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from evergreen import faults
 from evergreen.errors import LakeError
 from evergreen.files import naming, publish
-from evergreen.lake.manifests import DataFile, Manifest
+from evergreen.lake.manifests import DataFile, Manifest, SideFile
+from evergreen.lake.rejects import Reject, RejectWriter
 from evergreen.lake.schema import FILE_ROWS, ROW_GROUP, WRITER
 from evergreen.paths import file_sha256
 
@@ -32,7 +33,8 @@ def remove_orphans(lake: Path, table: str, manifests: Iterable[Manifest]) -> int
     Raises LakeError, with nothing deleted, where such a file was validated once: then its manifest was lost.
     """
     folder = raw_folder(lake, table)
-    named = {file.path for manifest in manifests for file in manifest.files}
+    files = [file for manifest in manifests for file in manifest.files]
+    named = {file.path for file in files} | {file.rejects.path for file in files if file.rejects}
     left = [path for path in folder.glob("*") if path.is_file() and path.relative_to(lake).as_posix() not in named]
     left += folder.glob("ledger/.manifest.*")
     for path in left:
@@ -59,18 +61,24 @@ class RawWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._parts: list[tuple[Path, int]] = []
         self._writer: Any = None
+        self._rejects = RejectWriter(self._folder / ".rejects.part")
 
     @property
     def rows(self) -> int:
         """Rows written so far."""
         return sum(rows for _, rows in self._parts)
 
-    def write(self, batches: Iterator[pa.RecordBatch]) -> int:
+    @property
+    def rejects(self) -> int:
+        """Records that cannot be rows, kept beside them."""
+        return self._rejects.rows
+
+    def write(self, batches: Iterator[pa.RecordBatch | Reject]) -> int:
         """Write all rows and return their number; what `batches` raises passes through."""
         try:
             with ThreadPoolExecutor(1, "raw-writer") as thread:
                 pending: Future[None] | None = None
-                for group in _row_groups(batches, self._schema):
+                for group in _row_groups(self._rows_of(batches), self._schema):
                     if pending is not None:
                         pending.result()
                     pending = thread.submit(self._append, group)
@@ -97,6 +105,7 @@ class RawWriter:
             path = self._folder / f"{stem}-{number:05d}.parquet"
             if path.exists():
                 raise LakeError(f"{path} is there already, for another origin than {origin}; raw files never change")
+            rejects = self._place_rejects(stem) if number == 0 and self.rejects else None
             publish(temporary, path)
             faults.point("ingest.placed")
             files.append(
@@ -107,14 +116,31 @@ class RawWriter:
                     bytes=path.stat().st_size,
                     origin=origin,
                     origin_sha256=sha256,
+                    rejects=rejects,
                 )
             )
         return files
 
     def discard(self) -> None:
         """Delete the temporary files."""
-        for temporary, _ in self._parts:
+        for temporary in (*(path for path, _ in self._parts), self._rejects.path):
             temporary.unlink(missing_ok=True)
+
+    def _rows_of(self, batches: Iterator[pa.RecordBatch | Reject]) -> Iterator[pa.RecordBatch]:
+        for item in batches:
+            if isinstance(item, Reject):
+                self._rejects.add(item)
+            else:
+                yield item
+
+    def _place_rejects(self, stem: str) -> SideFile:
+        path = self._folder / f"{stem}.rejects.parquet"
+        publish(self._rejects.path, path)
+        faults.point("ingest.rejects")
+        return SideFile(
+            path=path.relative_to(self._lake).as_posix(), sha256=file_sha256(path), rows=self.rejects,
+            bytes=path.stat().st_size,
+        )  # fmt: skip
 
     def _append(self, group: pa.Table) -> None:
         import pyarrow.parquet as pq
@@ -133,6 +159,7 @@ class RawWriter:
         faults.point("ingest.row_group")
 
     def _close(self) -> None:
+        self._rejects.close()
         if self._writer is not None:
             writer, self._writer = self._writer, None
             with naming(self._parts[-1][0]):

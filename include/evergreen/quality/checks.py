@@ -19,6 +19,7 @@ from evergreen.quality.judge import judge, mark_bad, reasons_of
 from evergreen.quality.owners import Owners
 from evergreen.quality.plan import Target
 from evergreen.quality.records import Failure, FileValidation, write_record
+from evergreen.quality.rejected import rejected
 from evergreen.quality.repeats import repeats
 from evergreen.quality.suite import find_broken
 
@@ -128,7 +129,7 @@ class Checker:
                 broken[number] = owners.broken(rule.column, data, place, admissible)
             elif rule.kind == "key":  # the last one: what is in quarantine by now corrects nothing
                 broken[number] = repeats(data, self.table, ~mark_bad(data.num_rows, self.rules, broken))
-        verdict = judge(data, self.table, self.rules, broken)
+        verdict = judge(data, self.table, self.rules, broken, rejected(self.lake, target.file))
         clean = clean_sha256 = quarantine = quarantine_sha256 = None
         if not verdict.critical:
             clean, clean_sha256 = self._write("clean", target, data.filter(pa.array(~verdict.bad)))
@@ -141,7 +142,8 @@ class Checker:
         return FileValidation(
             raw=target.file.path, contract=target.contract, clean=clean, clean_sha256=clean_sha256,
             quarantine=quarantine, quarantine_sha256=quarantine_sha256, rows=data.num_rows,
-            quarantined=int(verdict.bad.sum()), critical=verdict.critical, failures=(*absent, *verdict.failures),
+            quarantined=int(verdict.bad.sum()), rejects=target.file.rejects.rows if target.file.rejects else 0,
+            critical=verdict.critical, failures=(*absent, *verdict.failures),
         )  # fmt: skip
 
     def _write(self, kind: str, target: Target, rows: pa.Table) -> tuple[str, str]:

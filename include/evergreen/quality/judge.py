@@ -32,17 +32,22 @@ class Verdict:
     critical: str | None
 
 
-def judge(rows: pa.Table, table: Table, rules: Sequence[Rule], broken: Broken) -> Verdict:
-    """Judge one file by the rows that broke each of its rules."""
+def judge(
+    rows: pa.Table, table: Table, rules: Sequence[Rule], broken: Broken, rejects: Sequence[Failure] = ()
+) -> Verdict:
+    """Judge one file by the rows that broke each of its rules, and by the records of it that could not be rows."""
     bad = mark_bad(rows.num_rows, rules, broken)
-    failures = tuple(
-        _failure(rows, table, rules[place], numbers) for place, numbers in sorted(broken.items()) if len(numbers)
+    failures = (
+        *rejects,
+        *(_failure(rows, table, rules[place], numbers) for place, numbers in sorted(broken.items()) if len(numbers)),
     )
     reasons = [
         reason for place, numbers in sorted(broken.items())
         if (reason := _too_few_pass(rows, table, rules[place], numbers))
     ]  # fmt: skip
-    if reason := _too_many_quarantined(int(bad.sum()), len(bad), table.quarantine.max_share, failures):
+    kept_out = sum(failure.count for failure in rejects)
+    share = table.quarantine.max_share
+    if reason := _too_many_quarantined(int(bad.sum()) + kept_out, len(bad) + kept_out, share, failures):
         reasons.append(reason)
     return Verdict(bad, failures, "; ".join(reasons) or None)
 

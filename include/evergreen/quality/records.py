@@ -22,8 +22,8 @@ class Failure(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    column: str | None  # None: a rule about the row (`known_at`) or the file (`schema`)
-    rule: str  # nulls, between, in, matches, unique, known_at, ahead, key, schema, discarded
+    column: str | None  # None: a rule about the row (`known_at`) or the file (`schema`, `rejected`)
+    rule: str  # nulls, between, in, matches, unique, known_at, ahead, key, schema, rejected, discarded
     severity: Severity
     count: int
     share: float  # of the file's rows, 0 to 1
@@ -44,6 +44,7 @@ class FileValidation(BaseModel):
     quarantine_sha256: str | None
     rows: int
     quarantined: int
+    rejects: int = 0  # records of its delivery that could not be rows, which lie beside the raw file
     critical: str | None = None
     discarded: str | None = None  # who decided that the file counts for nothing, and why; it was critical before
     failures: tuple[Failure, ...] = ()

@@ -13,11 +13,14 @@ from typing import Any
 
 from evergreen.faults import point
 from evergreen.files import write_atomic
+from evergreen.lake.manifests import DataFile
+from evergreen.lake.rejects import read_rejects
 from evergreen.quality.contract import REASON, ROW, Rule
 from evergreen.quality.plan import Plan
 from evergreen.quality.records import FileValidation
 
 SHOWN_ROWS = 200
+SHOWN_BYTES = 200
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #1d2733 }
 h1, h2 { font-weight: 600; line-height: 1.2 } h2 { margin-top: 2.2rem }
@@ -35,7 +38,6 @@ def write_report(
 ) -> Path:  # fmt: skip
     """Write `validation/<table>/reports/<run>.html` and `.json` for the plan's files; the page's path."""
     done = [records[target.file.path] for target in plan.targets]
-    origins = {target.file.path: target.file.origin for target in plan.targets}
     page = lake / "validation" / name / "reports" / f"{plan.id}.html"
     machine = {
         "table": name,
@@ -44,7 +46,7 @@ def write_report(
     }
     write_atomic(page.with_suffix(".json"), json.dumps(machine, indent=1))
     point("validate.machine")
-    write_atomic(page, _page(lake, name, rules, done, origins))
+    write_atomic(page, _page(lake, name, rules, done, [target.file for target in plan.targets]))
     return page
 
 
@@ -60,8 +62,9 @@ def find_report(lake: Path, name: str, critical: Sequence[FileValidation]) -> Pa
 
 
 def _page(
-    lake: Path, name: str, rules: Sequence[Rule], done: Sequence[FileValidation], origins: Mapping[str, str]
+    lake: Path, name: str, rules: Sequence[Rule], done: Sequence[FileValidation], files: Sequence[DataFile]
 ) -> str:
+    origins = {file.path: file.origin for file in files}
     rows, bad = sum(record.rows for record in done), sum(record.quarantined for record in done)
     critical = [record for record in done if record.critical is not None]
     alarms = "".join(
@@ -81,6 +84,8 @@ def _page(
 {_table(("File", "Raw", "Rows", "Clean", "Kept out", "Share", "Result"), _file_rows(done, origins))}
 <h2>Rows kept out</h2>
 {_quarantined(lake, done, origins)}
+<h2>Records that could not be rows</h2>
+{_rejected(lake, files)}
 </body></html>
 """
 
@@ -132,6 +137,16 @@ def _quarantined(lake: Path, done: Sequence[FileValidation], origins: Mapping[st
         else ""
     )
     return more + _table(("File", "Row", "Rules broken", *columns), lines)
+
+
+def _rejected(lake: Path, files: Sequence[DataFile]) -> str:
+    total = sum(file.rejects.rows for file in files if file.rejects)
+    if not total:
+        return "<p>None.</p>"
+    shown = read_rejects(lake, files, SHOWN_ROWS)
+    lines = ((one.place, one.reason, one.content[:SHOWN_BYTES].decode(errors="replace")) for one in shown)
+    more = f"<p>The first {len(shown)} of {total:,}; all are in <code>raw/</code>.</p>" if total > len(shown) else ""
+    return more + _table(("Place", "Reason", "Begins with"), lines)
 
 
 class _Mark(str):

@@ -10,7 +10,9 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from evergreen.lake.rejects import Reject
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,9 +63,11 @@ class Delivery(Protocol):
         """What the source calls it; shown in errors and kept in the manifest."""
         ...
 
-    def batches(self) -> Generator[pa.RecordBatch, None, None]:
+    def batches(self) -> Generator[pa.RecordBatch | Reject, None, None]:
         """The rows in the request's schema, in bounded memory; a generator, which frees what it holds when closed.
 
+        A record that cannot be a row, in a delivery that is good without it, comes as a Reject: it is kept beside the
+        delivery's rows and committed with them, so that one bad message neither is lost nor stops the others.
         Raises SourceError: then nothing of the delivery is committed.
         """
         ...
@@ -92,4 +96,13 @@ class Source(Protocol):
         A column that params.yaml does not declare is among them; where the source has no types, they are inferred.
         None where there is nothing. Position and what was taken before play no part. Raises SourceError as above.
         """
+        ...
+
+
+@runtime_checkable
+class Acknowledging(Protocol):
+    """A source whose server is told how far the lake is, for its own display; nothing is ever read from there."""
+
+    def acknowledge(self, request: Request, position: Mapping[str, Any]) -> None:
+        """Tell it after a run what is committed. Never raises where the server does not listen."""
         ...

@@ -19,10 +19,11 @@ from evergreen.disk import full_disk_is_said
 from evergreen.errors import ParamsError, SourceError
 from evergreen.lake.manifests import DataFile, Manifest, commit, read_manifests
 from evergreen.lake.raw import RawWriter, raw_folder, remove_orphans
+from evergreen.lake.rejects import read_rejects
 from evergreen.lake.schema import FILE_ROWS, arrow_schema
 from evergreen.locks import lock
 from evergreen.project import Project
-from evergreen.sources.base import Delivery, Request
+from evergreen.sources.base import Acknowledging, Delivery, Request
 from evergreen.sources.catalog import open_source
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class IngestResult(BaseModel):
     last_origin: str | None  # the newest delivery committed
     position: dict[str, Any] = {}
     lag: str = ""  # what the source holds beyond the position, where it tells
+    rejects: int = 0  # records of those deliveries that cannot be rows; kept beside them in the lake
     refused: tuple[Refusal, ...] = ()
 
 
@@ -95,6 +97,8 @@ def ingest(project: Project, table: str, as_of: datetime) -> IngestResult:
             run.commit()  # what was read before the source failed is good
             raise
         run.commit()
+        if isinstance(source, Acknowledging):
+            source.acknowledge(run.request, run.position)
         result = run.result()
     log.info(
         "%s: %d files, %d rows, %d bytes added; %d rows known%s%s", table, result.files, result.rows, result.bytes,
@@ -146,15 +150,27 @@ class _Run:
         self.read_bytes, self.lag = self.read_bytes + receipt.bytes, receipt.lag
         if receipt.position and dict(receipt.position) != self.position:
             self.position, self.moved = dict(receipt.position), True
-        if not self.request.is_new(delivery.origin, receipt.sha256) or (rows == 0 and receipt.position):
+        if not self.request.is_new(delivery.origin, receipt.sha256) or (
+            receipt.position and not rows and not writer.rejects
+        ):
             writer.discard()
         else:
             self.contents.setdefault(receipt.sha256, delivery.origin)
             self.origins[delivery.origin] = receipt.sha256
             self.pending += writer.place(delivery.origin, receipt.sha256, self.next_seq)
+            self._tell_rejects(writer.rejects)
         if len(self.pending) >= COMMIT_FILES or sum(file.rows for file in self.pending) >= FILE_ROWS:
             self.commit()
         return True
+
+    def _tell_rejects(self, count: int) -> None:
+        if count:
+            newest = [file for file in self.pending if file.rejects][-1:]
+            first = read_rejects(self.lake, newest, 1)[0]
+            log.warning(
+                "%s: %d records cannot be rows, kept in %s; the first, %s, %s",
+                self.table, count, newest[0].rejects and newest[0].rejects.path, first.place, first.reason,
+            )  # fmt: skip
 
     @property
     def next_seq(self) -> int:
@@ -182,6 +198,7 @@ class _Run:
             table=self.table,
             files=len(added),
             rows=sum(file.rows for file in added),
+            rejects=sum(file.rejects.rows for file in added if file.rejects),
             bytes=sum(file.bytes for file in added),
             read_bytes=self.read_bytes,
             seq=self.manifests[-1].seq if self.manifests else None,
