@@ -55,7 +55,7 @@ format: setup ## let ruff mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-setup: .venv/ready ## make .venv with exactly the locked packages
+setup: .venv/ready .venv/kafka/ready ## make .venv with exactly the locked packages, and bring the Kafka broker
 
 .venv/bin/uv: requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -70,6 +70,11 @@ setup: .venv/ready ## make .venv with exactly the locked packages
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode \
 		requirements.txt requirements-data.txt
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --offline --editable .
+	@touch $@
+
+# Jars that kafka-jars.txt lists with their hashes, from Maven; nothing later needs the network.
+.venv/kafka/ready: .venv/ready include/evergreen/local/kafka-jars.txt
+	$(BIN)/python -m evergreen.local.kafka_jars
 	@touch $@
 
 lock: .venv/bin/uv ## lock requirements.in into requirements.txt, for all platforms

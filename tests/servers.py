@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from evergreen.local import postgres
+from tests.brokers import KafkaServer
 from tests.buckets import gcs_server
 from tests.web import Site, web_site
 
@@ -155,3 +156,21 @@ def gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The session's fake-gcs-server; tests keep apart by the names of their buckets."""
     with gcs_server(tmp_path_factory.mktemp("gcs"), free_port()) as url:
         yield url
+
+
+@contextmanager
+def kafka_server(folder: Path, sasl: tuple[int, str] | None = None) -> Iterator[KafkaServer]:
+    """Run a Kafka broker with its state in `folder`; with `sasl`, also on that port for who knows that password."""
+    server = KafkaServer(folder, free_port(), free_port(), sasl)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """The session's Kafka broker; tests keep apart by the names of their topics."""
+    with kafka_server(tmp_path_factory.mktemp("kafka")) as server:
+        yield server

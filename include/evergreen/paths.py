@@ -5,7 +5,8 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     format.json                             the format of all this
     clock.json                              wall or replay time
     ledger.db                               decisions, requests, monitored windows
-    lake/<name>/raw/<table>/                typed Parquet as the source said it, and ledger/<seq>.json manifests
+    lake/<name>/raw/<table>/                typed Parquet as the source said it, with *.rejects.parquet for records that
+                                            could not be rows, and ledger/<seq>.json manifests
     lake/<name>/clean|quarantine/<table>/   f(one raw file, contract)
     lake/<name>/validation/<table>/         which result counts for a raw file, and why rows failed
     lake/<name>/predictions/                what the champion said, with manifests like raw
@@ -16,7 +17,7 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     dvc/cache, dvc/remote                   the shared DVC cache, the default remote
     dvc/site/<name>/<id>/                   what DVC notes for itself of one build
     connections.json                        of the servers that `evergreen up` starts; only its owner reads it
-    locks/  airflow/  mlflow/  postgres/  run/  logs/  drops/
+    locks/  airflow/  mlflow/  postgres/  kafka/  run/  logs/  drops/
 
 Names that others see: DAG `<name>_<stage>`, asset `evergreen://<name>/<what>`, git tag `build/<name>/<id>`,
 registered model `<name>`.
@@ -87,6 +88,10 @@ class Home:
     @property
     def postgres(self) -> Path:
         return self.root / "postgres"
+
+    @property
+    def kafka(self) -> Path:
+        return self.root / "kafka"
 
     @property
     def run(self) -> Path:

@@ -65,7 +65,9 @@ def free_ports() -> int:
 def project(make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.setenv("EVERGREEN_PORT", str(free_ports()))
     local = "{kind: postgres, connection: evergreen_postgres, table: jobs}"
-    project = make_project(SMALL.replace("{kind: csv, path: drops/jobs-*.csv}", local))
+    stream = "{kind: kafka, connection: evergreen_kafka, topic: outcomes}"
+    text = SMALL.replace("{kind: csv, path: drops/jobs-*.csv}", local)
+    project = make_project(text.replace("{kind: csv, path: drops/outcomes-*.csv}", stream))
     (project.root / "dags").mkdir()
     (project.root / "dags" / "probe_dag.py").write_text(DAG)
     yield project
@@ -83,9 +85,10 @@ def test_a_stack_lives_through_kills_and_leaves_nothing(project: Project) -> Non
     assert up.started
     database = next(text for text in told if text.startswith("PostgreSQL"))
     assert f"(connection evergreen_postgres, in {project.home.connections})" in database
+    assert any(f"(connection evergreen_kafka, in {project.home.connections})" in text for text in told)
     assert all(server.healthy and server.state == "running" for server in stack.status(project))
     ports = Ports(int(up.airflow_url.rpartition(":")[2]))
-    assert listeners(project) == {(HOST, ports.of(server)) for server in ("airflow", "mlflow", "postgres")}
+    assert listeners(project) == {(HOST, ports.of(server)) for server in OFFSETS}
 
     said: list[str] = []
     assert not stack.up(project, progress=said.append).started

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.clock import parse_time
 from evergreen.errors import ServerError
-from evergreen.local import postgres
+from evergreen.local import kafka, postgres
 from evergreen.local.ports import Ports
 from evergreen.local.program import log_tail
 from evergreen.local.supervisor import Supervisor, program_log
@@ -84,6 +84,8 @@ def healthy(
     found = set()
     if "postgres" in asked and postgres.is_ready(ports.of("postgres")):
         found.add("postgres")
+    if "kafka" in asked and kafka.is_ready(ports.of("kafka")):
+        found.add("kafka")
     if _get(http, f"{ports.mlflow_url}/health") is not None:
         found.add("mlflow")
     answer = _get(http, f"{ports.airflow_url}/api/v2/monitor/health")

@@ -14,8 +14,8 @@ from evergreen.paths import Home
 
 HOST = "127.0.0.1"
 DEFAULT = 8080
-# 3 to 9 are kept free for the servers to come: Kafka, GCS, the scoring service.
-OFFSETS = {"airflow": 0, "mlflow": 1, "postgres": 2}
+# 5 to 9 are kept free for the servers to come: GCS, the scoring service.
+OFFSETS = {"airflow": 0, "mlflow": 1, "postgres": 2, "kafka": 3, "kafka-controller": 4}
 ALWAYS = ("airflow", "mlflow")  # the others run where a project asks for them (servers.py)
 
 

@@ -1,19 +1,20 @@
 """Which servers a project wants of the local stack: those that its sources name as their connection.
 
-A table whose source has `kind: postgres` and `connection: evergreen_postgres` reads from the PostgreSQL of this stack.
-So params.yaml alone says what runs, for every command, and nothing has to be set beside it: `evergreen up` writes the
-connection into the home's connections.json, where Airflow and the command line find it.
+A table whose source has `kind: postgres` and `connection: evergreen_postgres` reads from the PostgreSQL of this stack;
+with `kind: kafka` and `connection: evergreen_kafka`, from its Kafka broker. So params.yaml alone says what runs, for
+every command, and nothing has to be set beside it: `evergreen up` writes the connections into the home's
+connections.json, where Airflow and the command line find them.
 """
 
 from __future__ import annotations
 
-from evergreen.local import postgres
+from evergreen.local import kafka, postgres
 from evergreen.local.ports import Ports
 from evergreen.params import Params
 from evergreen.project import Project
 
 PREFIX = "evergreen_"
-ON_REQUEST = ("postgres",)
+ON_REQUEST = {"postgres": ("postgres",), "kafka": ("kafka", "kafka-controller")}  # server to its ports
 
 
 def asked_servers(params: Params) -> frozenset[str]:
@@ -24,5 +25,5 @@ def asked_servers(params: Params) -> frozenset[str]:
 
 def connections(project: Project, ports: Ports) -> dict[str, str]:
     """Of each server that the project asks for: the name of its connection, and its URI with the password."""
-    made = {"postgres": postgres.connection_uri}
+    made = {"kafka": kafka.connection_uri, "postgres": postgres.connection_uri}
     return {PREFIX + server: made[server](project.home, ports) for server in sorted(asked_servers(project.params))}

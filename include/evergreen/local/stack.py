@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evergreen.errors import ServerError
 from evergreen.files import write_atomic
-from evergreen.local import airflow, mlflow, postgres
+from evergreen.local import airflow, kafka, mlflow, postgres
 from evergreen.local.health import SERVERS, Waiting, client, healthy
 from evergreen.local.ports import (
     ALWAYS,
@@ -25,7 +25,7 @@ from evergreen.local.ports import (
 )
 from evergreen.local.processes import end, marked
 from evergreen.local.program import Program
-from evergreen.local.servers import asked_servers, connections
+from evergreen.local.servers import ON_REQUEST, asked_servers, connections
 from evergreen.local.settings import environment
 from evergreen.local.supervisor import Supervisor, connect, launch, program_log, shut_down
 from evergreen.locks import lock
@@ -127,6 +127,8 @@ def _programs(project: Project, ports: Ports) -> list[Program]:
     programs = [*airflow.programs(), mlflow.program(project.home, ports)]
     if "postgres" in asked_servers(project.params):
         programs.append(postgres.program(project.home, ports))
+    if "kafka" in asked_servers(project.params):
+        programs.append(kafka.program(project.home))
     return programs
 
 
@@ -159,11 +161,13 @@ def _launch(project: Project, ports: Ports, progress: Callable[[str], None]) -> 
     if left:
         progress(f"ended {left} processes left over from a stack that was killed")
     asked = asked_servers(project.params)
-    require_free(ports, (*ALWAYS, *asked))
+    require_free(ports, (*ALWAYS, *(name for server in sorted(asked) for name in ON_REQUEST[server])))
     airflow.prepare(home)
     mlflow.prepare(home)
     if "postgres" in asked:
         postgres.prepare(home)
+    if "kafka" in asked:
+        kafka.prepare(home, ports)
     keep_connections(home, connections(project, ports))
     environ = environment(project, ports)
     supervisor = launch(home, _programs(project, ports), environ)
@@ -189,4 +193,7 @@ def _stack(project: Project, ports: Ports, progress: Callable[[str], None], *, s
     if "postgres" in asked_servers(project.params):
         at = f"{HOST}:{ports.of('postgres')}"
         progress(f"PostgreSQL {at} (connection evergreen_postgres, in {home.connections})")
+    if "kafka" in asked_servers(project.params):
+        at = f"{HOST}:{ports.of('kafka')}"
+        progress(f"Kafka {at} (connection evergreen_kafka, in {home.connections})")
     return stack
