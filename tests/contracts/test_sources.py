@@ -20,6 +20,7 @@ from evergreen.project import Project
 from evergreen.sources.base import Receipt, Request, Source
 from evergreen.sources.catalog import SOURCES, open_source
 from evergreen.stages.ingest import DeliveriesRefused, ingest
+from tests.brokers import KafkaServer
 from tests.contracts.harnesses_web import GcsHarness, HtmlHarness, JsonHarness, make_rows
 from tests.servers import PostgresServer
 
@@ -94,6 +95,31 @@ class ParquetHarness:
         self.put(name, make_rows(50_000, 200_000), id=0.5)
 
 
+class KafkaHarness:
+    """A topic of one partition; an aborted transaction fills a delivery, so that what follows is another one."""
+
+    options = {"kind": "kafka", "connection": "stream", "topic": "contract-jobs"}
+    server: KafkaServer  # set by the fixture `harness`
+    delivery = 250_000  # offsets; set as well
+
+    def __init__(self, root: Path) -> None:
+        self.topic = str(self.options["topic"])
+        if self.server.has_topic(self.topic):
+            self.server.delete_topic(self.topic)
+        self.server.make_topic(self.topic)
+
+    def put(self, name: str, rows: list[dict[str, Any]]) -> None:
+        self.server.put(self.topic, [{**row, "due": f"{row['due'].isoformat()}Z"} for row in rows])
+
+    def offer_again(self, name: str) -> None:
+        self.server.rewind(self.topic, "evergreen")
+
+    def put_broken(self, name: str) -> None:
+        self.server.put(self.topic, [b"x"] * self.delivery, transaction="filler", abort=True)
+        self.put(name, make_rows(50_000, 20_000))
+        self.server.damage_last_message(self.topic)
+
+
 class PostgresHarness:
     """A partitioned table, whose partitions are the deliveries: so each of them is read by itself."""
 
@@ -136,6 +162,7 @@ HARNESSES: dict[str, type[Harness]] = {
     "csv": CsvHarness,
     "parquet": ParquetHarness,
     "postgres": PostgresHarness,
+    "kafka": KafkaHarness,
     "gcs": GcsHarness,
     "http_json": JsonHarness,
     "html_table": HtmlHarness,
@@ -175,6 +202,10 @@ def harness(
     if kind == "postgres":
         PostgresHarness.server = request.getfixturevalue("postgres_server")
         monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", PostgresHarness.server.uri)
+    if kind == "kafka":
+        KafkaHarness.server = request.getfixturevalue("kafka")
+        monkeypatch.setenv("AIRFLOW_CONN_STREAM", KafkaHarness.server.uri)
+        monkeypatch.setattr("evergreen.sources.kafka.OFFSETS", KafkaHarness.delivery)
     made = HARNESSES[kind](project.root)
     yield made
     getattr(made, "close", lambda: None)()  # of those that started a server

@@ -17,6 +17,7 @@ from evergreen.sources.csv import Csv
 from evergreen.sources.gcs import Gcs
 from evergreen.sources.html_table import HtmlTable
 from evergreen.sources.http_json import HttpJson
+from evergreen.sources.kafka import Kafka
 from evergreen.sources.parquet import Parquet
 from evergreen.sources.postgres import Postgres
 
@@ -24,6 +25,7 @@ SOURCES: dict[str, type[BaseModel]] = {
     "csv": Csv,
     "parquet": Parquet,
     "postgres": Postgres,
+    "kafka": Kafka,
     "gcs": Gcs,
     "http_json": HttpJson,
     "html_table": HtmlTable,

@@ -1,0 +1,126 @@
+"""The ingest is killed at each named point, the broker in the middle of a read, while a producer goes on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from evergreen.errors import SourceError
+from evergreen.project import Project
+from evergreen.sources import kafka as source
+from tests.brokers import KafkaServer
+from tests.servers import free_port, kafka_server
+from tests.sources.kafka_worlds import World, job
+
+
+@contextmanager
+def busy_producer(world: World, partitions: int) -> Iterator[None]:
+    """Write all the time: committed and aborted transactions, plain messages, doubled, out of order, bad ones."""
+    done, dice = threading.Event(), random.Random(5)
+
+    def go_on() -> None:
+        number = 10_000
+        while not done.is_set():
+            partition, number = dice.randrange(partitions), number + 20
+            values = [job(n) for n in (*range(number, number + 20), number)]
+            dice.shuffle(values)
+            values.insert(dice.randrange(20), dice.choice([b"bad", b"", b'{"id": "x"}', None]))
+            transaction = dice.choice([None, "busy"])
+            abort = dice.random() < 0.4
+            world.broker.put(world.topic, values, partition, transaction, abort and transaction is not None)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def make_world(broker: KafkaServer, make: Callable[..., Project], root: Path, patch: pytest.MonkeyPatch) -> World:
+    patch.setenv("AIRFLOW_CONN_STREAM", broker.uri)
+    world = World(broker, make, root, partitions=3, timeout="60 seconds")
+    for partition in range(3):
+        world.put(range(partition * 1000, partition * 1000 + 40), partition)
+        broker.put(world.topic, [b"bad", None], partition)
+        world.put(range(partition * 1000 + 40, partition * 1000 + 50), partition, transaction="first", abort=True)
+    return world
+
+
+def test_killed_at_every_point_nothing_is_missing_and_nothing_doubled(
+    kafka: KafkaServer, make_project: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(kafka, make_project, tmp_path / "project", monkeypatch)
+    points = (
+        "kafka.batch", "kafka.partition", "ingest.row_group", "ingest.written:2", "ingest.rejects", "ingest.placed:2",
+        "ingest.before_commit", "manifest.written", "ingest.committed",
+    )  # fmt: skip
+    with busy_producer(world, 3):
+        for point in points:
+            run = world.ingest_in_a_process(offsets=30, EVERGREEN_KILL_AT=point)
+            assert run.returncode == -signal.SIGKILL, f"{point}: {run.stderr}"
+    world.ingest()
+    world.require_all()
+    folder = world.project.lake / "raw" / "jobs"
+    named = {file.path for file in world.files} | {file.rejects.path for file in world.files if file.rejects}
+    assert {path.relative_to(world.project.lake).as_posix() for path in folder.glob("*.parquet")} == named
+
+
+PASSWORD, PORT = "marker-5e7d", free_port()
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[KafkaServer]:
+    with kafka_server(tmp_path / "broker", (PORT, PASSWORD)) as server:
+        yield server
+
+
+def test_a_broker_that_dies_in_the_middle_of_a_read_and_comes_back(
+    own_broker: KafkaServer, make_project: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    caplog.set_level(logging.DEBUG)
+    world = make_world(own_broker, make_project, tmp_path / "project", monkeypatch)
+    own_broker.put(world.topic, ({**job(number), "more": "x" * 1000} for number in range(5000, 45_000)), 1)
+    restarts: list[threading.Thread] = []
+
+    def kill(name: str) -> None:
+        if name == "kafka.batch" and not restarts and len(passed) > 1:
+            own_broker.kill()
+            restarts.append(threading.Thread(target=own_broker.start))
+            restarts[0].start()
+        passed.append(name)
+
+    passed: list[str] = []
+    monkeypatch.setattr(source.faults, "point", kill)
+    result = world.ingest()
+    restarts[0].join()
+    assert result.rows == 3 * 40 + 40_000
+    world.require_all()
+
+    # The same with a password: right, then wrong, and never shown.
+    extra = {"bootstrap.servers": f"127.0.0.1:{PORT}", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
+    connection = {"conn_type": "kafka", "login": "reader", "password": PASSWORD, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_STREAM", json.dumps(connection))
+    world.put(range(50_000, 50_007))
+    assert world.ingest().rows == 7
+    monkeypatch.setenv("AIRFLOW_CONN_STREAM", json.dumps({**connection, "password": f"{PASSWORD}-wrong"}))
+    world.with_options(timeout="3 seconds")
+    with pytest.raises(SourceError, match="Authentication failed") as error:
+        world.ingest()
+    assert PASSWORD not in str(error.value) + caplog.text
+
+    monkeypatch.setenv("AIRFLOW_CONN_STREAM", own_broker.uri)
+    own_broker.kill()
+    world.with_options(timeout="2 seconds")
+    with pytest.raises(SourceError, match=own_broker.address):
+        world.ingest()
