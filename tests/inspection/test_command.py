@@ -67,6 +67,36 @@ def test_findings_are_numbered_beside_their_column_and_fail_only_when_strict(che
     assert (code, err) == (1, "evergreen: --strict: 1 finding is an error or a warning\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "pattern"), [("07030", r"^\d{5}$"), ("True", "^(True|False)$"), ("1.50", r"^\d\.\d\d$")]
+)
+def test_text_that_looks_like_numbers_or_flags_is_judged_as_it_is_written(
+    check: Run, tmp_path: Path, text: str, pattern: str
+) -> None:
+    drops = tmp_path / "project" / "drops"
+    write_drops(drops, 20)
+    for path in drops.glob("jobs-*.csv"):
+        header, *rows = path.read_text().splitlines()
+        path.write_text("\n".join([f"{header},code", *(f"{row},{text}" for row in rows), ""]))
+    column = f"size: {{type: float64}}\n      code: {{type: category, matches: '{pattern}'}}"
+    params = SMALL.replace("size: {type: float64, between: [0, 1000]}", column)
+    code, out, err = check("--strict", text=params, days=0)
+    assert (code, err) == (0, "")
+    assert "nothing to say" in out
+    row = next(line for line in out.splitlines() if line.strip().startswith("code"))
+    assert text in row
+
+
+def test_text_that_is_no_utf8_is_an_error_of_its_column(check: Run, tmp_path: Path) -> None:
+    drops = tmp_path / "project" / "drops"
+    write_drops(drops, 20)
+    path = min(drops.glob("jobs-*.csv"))
+    path.write_bytes(path.read_bytes().replace(b",red,", b",r\xe9d,", 1))
+    code, out, _ = check("--strict", days=0)
+    assert code == 1
+    assert "jobs: team  Declared category, seen binary" in out
+
+
 def test_without_drops_each_table_says_so_and_params_are_valid(check: Run) -> None:
     code, out, err = check(days=0)
     assert (code, err) == (0, "")

@@ -88,7 +88,8 @@ class Source(Protocol):
     def sample(self, request: Request, rows: int) -> pa.Table | None:
         """About the first `rows` rows, for a look at the source: every column of it, typed as the source says.
 
-        A column that params.yaml does not declare is among them; where the source has no types, they are inferred.
-        None where there is nothing. Position and what was taken before play no part. Raises SourceError as above.
+        A column that params.yaml does not declare is among them. Where the source has no types, they are inferred,
+        but what is declared as text stays as it is written. None where there is nothing. Position and what was taken
+        before play no part. Raises SourceError as above.
         """
         ...

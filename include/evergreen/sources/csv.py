@@ -66,11 +66,18 @@ class CsvFile(Drop):
             self._check(stream, self._reread(stream), rows)
 
     def head(self, rows: int) -> pa.Table | None:
-        """The rows of the file's first block, all columns, types inferred; None of a file without rows."""
+        """The rows of the file's first block, all columns; None of a file without rows.
+
+        Types are inferred, but what is declared as text stays as it is written: `07030` is no number there.
+        """
         import pyarrow as pa
         from pyarrow import csv
 
-        convert = csv.ConvertOptions(null_values=self.options.null_values, strings_can_be_null=True)
+        convert = csv.ConvertOptions(
+            column_types={field.name: pa.binary() for field in self.schema if pa.types.is_string(field.type)},
+            null_values=self.options.null_values,
+            strings_can_be_null=True,
+        )
         with self.reading() as stream:
             header = read_header(self._unpacked(stream), self.options.delimiter)
             try:
@@ -78,7 +85,7 @@ class CsvFile(Drop):
                     self._native() as native,
                     csv.open_csv(native, self._read_options(), self._parse_options(), convert) as reader,
                 ):
-                    return pa.Table.from_batches([reader.read_next_batch()])
+                    return pa.Table.from_batches([_decoded(reader.read_next_batch())])
             except StopIteration:
                 return None
             except pa.ArrowInvalid as error:
@@ -198,3 +205,16 @@ class CsvFile(Drop):
     def _ignored(self, columns: list[str]) -> None:
         if columns:
             log.info("%s: columns that params.yaml does not declare are ignored: %s", self.origin, ", ".join(columns))
+
+
+def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with bytes as text where all of a column's are."""
+    import pyarrow as pa
+
+    arrays = []
+    for array in batch.columns:
+        try:
+            arrays.append(array.cast(pa.string()) if pa.types.is_binary(array.type) else array)
+        except pa.ArrowInvalid:
+            arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
