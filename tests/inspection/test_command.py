@@ -8,12 +8,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv as pa_csv
 
 from evergreen import cli, clock
 from evergreen.project import Project
 from tests.conftest import SMALL
-from tests.data import write_drops
+from tests.data import small_tables, write_drops
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -95,6 +98,25 @@ def test_text_that_is_no_utf8_is_an_error_of_its_column(check: Run, tmp_path: Pa
     code, out, _ = check("--strict", days=0)
     assert code == 1
     assert "jobs: team  Declared category, seen binary" in out
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["size", "more"])
+def test_a_column_that_is_there_twice_is_named(check: Run, tmp_path: Path, kind: str, name: str) -> None:
+    """In all of several files; where it is not declared, it harms nothing."""
+    drops = tmp_path / "project" / "drops"
+    drops.mkdir(parents=True)
+    jobs = pa.Table.from_pandas(small_tables(20)["jobs"], preserve_index=False)
+    twice = jobs.append_column(name, jobs["size"]).append_column("more", jobs["size"])
+    for number in range(2):
+        if kind == "csv":
+            pa_csv.write_csv(twice, drops / f"jobs-{number}.csv")
+        else:
+            pq.write_table(twice, drops / f"jobs-{number}.csv")
+    code, out, _ = check(text=SMALL.replace("kind: csv, path: drops/jobs", f"kind: {kind}, path: drops/jobs"), days=0)
+    assert code == 0
+    assert ("jobs: size  The source has 2 columns of this name." in out) == (name == "size")
+    assert "jobs  800 rows" in out
 
 
 def test_without_drops_each_table_says_so_and_params_are_valid(check: Run) -> None:

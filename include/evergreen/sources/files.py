@@ -68,10 +68,15 @@ class FileSource(Section):
             yield drop
 
     def sample(self, request: Request, rows: int) -> pa.Table | None:
-        """The first rows of each file in the order of their names until there are `rows`."""
+        """The first rows of each file in the order of their names until there are `rows`.
+
+        Those of one file alone where it has a column twice: none goes beside it, and an ingest refuses it.
+        """
         parts: list[pa.Table] = []
         for name in self._names(request):
             part = self.drop(request, name).head(rows)
+            if part is not None and len(set(part.column_names)) < part.num_columns:
+                return part.slice(0, rows)
             parts += [part] if part is not None else []
             if sum(part.num_rows for part in parts) >= rows:
                 break

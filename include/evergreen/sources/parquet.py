@@ -63,7 +63,8 @@ class ParquetFile(Drop):
             names = [field.name for field in file.schema_arrow if not pa.types.is_nested(field.type)]
             parts: list[pa.RecordBatch] = []
             for batch in _read(file, names):
-                parts.append(casts.plain(batch.select(names)))
+                flat = [place for place, field in enumerate(batch.schema) if not pa.types.is_nested(field.type)]
+                parts.append(casts.plain(batch.select(flat)))  # by place: a name may be there twice
                 if sum(part.num_rows for part in parts) >= rows:
                     break
         return pa.Table.from_batches(parts).slice(0, rows) if parts else None
