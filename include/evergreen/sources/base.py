@@ -6,7 +6,7 @@ tests/contracts/test_sources.py, whose suite then runs on it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    Fit = Callable[[pa.ChunkedArray, pa.DataType], pa.ChunkedArray]
 
 
 @dataclass(frozen=True)
@@ -91,5 +93,13 @@ class Source(Protocol):
         A column that params.yaml does not declare is among them. Where the source has no types, they are inferred,
         but what is declared as text stays as it is written. None where there is nothing. Position and what was taken
         before play no part. Raises SourceError as above.
+        """
+        ...
+
+    @property
+    def fit(self) -> Fit | None:
+        """Puts a sample's column into a declared type: null where a delivery with the value would be refused.
+
+        None where the source has no types of its own: those of its sample are inferred, and say nothing of that.
         """
         ...

@@ -83,7 +83,7 @@ class CsvFile(Drop):
             try:
                 with (
                     self._native() as native,
-                    csv.open_csv(native, self._read_options(), self._parse_options(), convert) as reader,
+                    csv.open_csv(native, self._read_options(threads=False), self._parse_options(), convert) as reader,
                 ):
                     return pa.Table.from_batches([_decoded(reader.read_next_batch())])
             except StopIteration:

@@ -16,6 +16,8 @@ from evergreen.sources.files import Drop, FileSource, Refused
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from evergreen.sources.base import Fit
+
 log = logging.getLogger(__name__)
 
 BATCH_ROWS, BATCH_BYTES = 1 << 16, 4 << 20  # whichever is less
@@ -36,6 +38,11 @@ class Parquet(FileSource):
     def drop(self, request: Request, name: str) -> ParquetFile:
         """The file of that name, unread."""
         return ParquetFile(name, request.root / name, request.schema)
+
+    @property
+    def fit(self) -> Fit | None:
+        """The cast of an ingest."""
+        return casts.fit
 
 
 class ParquetFile(Drop):
