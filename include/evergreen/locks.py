@@ -10,11 +10,12 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from evergreen import faults
 from evergreen.errors import EvergreenError
 from evergreen.formats import stamp
 from evergreen.paths import Home
@@ -28,10 +29,17 @@ def lock(home: Home, name: str, timeout: float = _PATIENCE) -> Iterator[None]:
     """Hold the lock `name`; it is freed when its process dies. Raises EvergreenError after `timeout` seconds."""
     path = _place(home, name)
     try:
-        with FileLock(path, timeout=timeout):
+        with _acquired(FileLock(path), timeout):
             yield
     except Timeout:
         raise EvergreenError(f"`{name}` has been locked for {timeout:.0f} s: see which run holds {path}") from None
+
+
+def _acquired(held: FileLock, timeout: float) -> AbstractContextManager[object]:
+    with suppress(Timeout):
+        return held.acquire(timeout=0)
+    faults.point("lock.waits")
+    return held.acquire(timeout=timeout)
 
 
 @contextmanager

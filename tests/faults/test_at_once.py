@@ -37,8 +37,10 @@ def test_two_of_a_stage(world: World, step: str, place: str, record_property: To
     world.at(step)
     first = world.start(step, **world.armed(place))
     assert first.wait() is None, "stopped"
-    second = world.start(step)
-    os.kill(first.pid, signal.SIGCONT)
+    second = world.start(step, **world.armed("lock.waits"))
+    assert second.wait() is None, f"it does not wait for the first: {second.out}{second.err}"
+    for one in (first, second):
+        os.kill(one.pid, signal.SIGCONT)
     expected = world.undisturbed[step].code
     assert (first.wait(), second.wait()) == (expected, expected), first.err + second.err
     assert difference(world.content(), world.undisturbed[step].after) == {}

@@ -5,17 +5,22 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from evergreen.errors import SourceError
 from evergreen.inspection.convert import convert
 from evergreen.inspection.records import Inspection
 from evergreen.inspection.report import print_report
+from evergreen.lake.schema import arrow_schema
 from tests.inspection.planted import about, look, only, planted, small
+from tests.sources.drops import read_one
 
 
 def test_tables_that_are_as_declared_give_no_finding() -> None:
@@ -66,6 +71,48 @@ def test_fractions_where_whole_numbers_are_declared(values: list[object], severi
     found = about(look(tables, small(("size: {type: float64", "size: {type: int64"))), "jobs", "size")
     assert [one.severity for one in found] == ([severity] if severity else [])
     assert all(todo in one.todo for one in found)
+
+
+BIG, LONG = 2**53 + 1, Decimal("1234567890123456789")
+MOMENTS = [datetime(2024, 1, 1, 10), datetime(2024, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("values", "type_", "todo"),
+    [
+        (pa.array([1.0, 2.0, None]), "int64", None),
+        (pa.array([1, 2], pa.int8()), "category", None),
+        (pa.array([BIG - 1, None]), "float64", None),
+        (pa.array(MOMENTS[1:], pa.timestamp("ns", "Europe/Berlin")), "timestamp", None),
+        (pa.array([1.0, 2.5]), "int64", "Declare it float64."),
+        (pa.array([1.0, 2.0]), "category", "Declare it float64."),
+        (pa.array([True, None]), "int64", "Declare it bool."),
+        (pa.array([True, False]), "category", "Declare it bool."),
+        (pa.array([0, 1]), "bool", "Declare it int64."),
+        (pa.array(MOMENTS), "string", "Declare it timestamp."),
+        (pa.array(MOMENTS[1:], pa.timestamp("us", "UTC")), "date", "Declare it timestamp; a derived column"),
+        (pa.array([1, BIG]), "float64", "Declare it int64."),
+        (pa.array([LONG + Decimal("0.5"), None]), "float64", "Mend the source"),
+        (pa.array([LONG]), "float64", "Declare it int64."),
+        (pa.array(["1", "2"]), "int64", "Declare it string; a derived column"),
+        (pa.array(["2024-01-01T00:00:00Z"]), "timestamp", "Declare it string; a derived column"),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else None,
+)  # fmt: skip
+def test_of_parquet_just_that_is_an_error_which_an_ingest_refuses(
+    tmp_path: Path, values: pa.Array, type_: str, todo: str | None
+) -> None:
+    columns = {"size: {type: float64, between: [0, 1000]}": f"size: {{type: {type_}}}", "kind: csv": "kind: parquet"}
+    params, table = small(*columns.items()), pa.table({"size": values})
+    pq.write_table(table, tmp_path / "drop.parquet")
+    try:
+        read_one(tmp_path, "parquet", arrow_schema({"size": params.tables["jobs"].columns["size"]}))
+        refused = False
+    except SourceError:
+        refused = True
+    found = about(look({"jobs": table}, params), "jobs", "size", loud=True)
+    assert refused == (todo is not None) == ([one.severity for one in found] == ["error"])
+    assert all(str(todo) in one.todo for one in found)
 
 
 def test_times_without_a_zone_and_of_another_form() -> None:

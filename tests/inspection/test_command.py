@@ -8,12 +8,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv as pa_csv
 
 from evergreen import cli, clock
 from evergreen.project import Project
 from tests.conftest import SMALL
-from tests.data import write_drops
+from tests.data import small_tables, write_drops
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -65,6 +68,55 @@ def test_findings_are_numbered_beside_their_column_and_fail_only_when_strict(che
     assert "1 error, from 1,560 rows" in out
     code, _, err = check("--strict", text=text)
     assert (code, err) == (1, "evergreen: --strict: 1 finding is an error or a warning\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"), [("07030", r"^\d{5}$"), ("True", "^(True|False)$"), ("1.50", r"^\d\.\d\d$")]
+)
+def test_text_that_looks_like_numbers_or_flags_is_judged_as_it_is_written(
+    check: Run, tmp_path: Path, text: str, pattern: str
+) -> None:
+    drops = tmp_path / "project" / "drops"
+    write_drops(drops, 20)
+    for path in drops.glob("jobs-*.csv"):
+        header, *rows = path.read_text().splitlines()
+        path.write_text("\n".join([f"{header},code", *(f"{row},{text}" for row in rows), ""]))
+    column = f"size: {{type: float64}}\n      code: {{type: category, matches: '{pattern}'}}"
+    params = SMALL.replace("size: {type: float64, between: [0, 1000]}", column)
+    code, out, err = check("--strict", text=params, days=0)
+    assert (code, err) == (0, "")
+    assert "nothing to say" in out
+    row = next(line for line in out.splitlines() if line.strip().startswith("code"))
+    assert text in row
+
+
+def test_text_that_is_no_utf8_is_an_error_of_its_column(check: Run, tmp_path: Path) -> None:
+    drops = tmp_path / "project" / "drops"
+    write_drops(drops, 20)
+    path = min(drops.glob("jobs-*.csv"))
+    path.write_bytes(path.read_bytes().replace(b",red,", b",r\xe9d,", 1))
+    code, out, _ = check("--strict", days=0)
+    assert code == 1
+    assert "jobs: team  Declared category, seen binary" in out
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["size", "more"])
+def test_a_column_that_is_there_twice_is_named(check: Run, tmp_path: Path, kind: str, name: str) -> None:
+    """In all of several files; where it is not declared, it harms nothing."""
+    drops = tmp_path / "project" / "drops"
+    drops.mkdir(parents=True)
+    jobs = pa.Table.from_pandas(small_tables(20)["jobs"], preserve_index=False)
+    twice = jobs.append_column(name, jobs["size"]).append_column("more", jobs["size"])
+    for number in range(2):
+        if kind == "csv":
+            pa_csv.write_csv(twice, drops / f"jobs-{number}.csv")
+        else:
+            pq.write_table(twice, drops / f"jobs-{number}.csv")
+    code, out, _ = check(text=SMALL.replace("kind: csv, path: drops/jobs", f"kind: {kind}, path: drops/jobs"), days=0)
+    assert code == 0
+    assert ("jobs: size  The source has 2 columns of this name." in out) == (name == "size")
+    assert "jobs  800 rows" in out
 
 
 def test_without_drops_each_table_says_so_and_params_are_valid(check: Run) -> None:

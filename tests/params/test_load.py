@@ -66,7 +66,7 @@ MONITORING = "monitoring: {min_rows: 50}"
             [":34: monitoring.drift.methods: `team` is `ks`", "which is a category", "chisquare"],
         ),
         (MONITORING, "schedule: {ingest: hourly}", [":34:", "schedule.ingest` is 'hourly'", "five fields", "@hourly"]),
-        (MONITORING, "schedule: {score: '61 * * * *'}", [":34:", "the minute", "`61` is not 0 to 59"]),
+        (MONITORING, "schedule: {score: '61 * * * *'}", [":34:", "no cron expression", "61 * * * *"]),
         ("name: small", "name: Small!", ["name", "Small!"]),
         (
             "table: outcomes, value",

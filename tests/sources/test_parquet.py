@@ -244,3 +244,13 @@ def test_a_sample_has_every_flat_column_of_files_that_differ(tmp_path: Path) -> 
     sample = open_source("jobs", {"kind": "parquet", "path": "drop*"}).sample(request_for(tmp_path), 10)
     assert sample is not None
     assert sample.to_pylist() == [{"a": "x", "b": 1, "c": None}, {"a": "y", "b": None, "c": True}]
+
+
+def test_a_sample_of_files_whose_types_differ_is_as_declared_where_each_of_them_is_taken(tmp_path: Path) -> None:
+    moment = datetime(2024, 1, 1)
+    first = {"id": [1], "at": pa.array([moment], pa.timestamp("ms", "UTC")), "name": ["a"], "more": ["x"]}
+    pq.write_table(pa.table(first), tmp_path / "drop-1")
+    pq.write_table(pa.table({"id": [2], "at": pa.array([moment]), "name": [7], "more": [1]}), tmp_path / "drop-2")
+    sample = open_source("jobs", {"kind": "parquet", "path": "drop*"}).sample(request_for(tmp_path), 10)
+    assert sample is not None
+    assert sample.to_pydict() == {"id": [1, 2], "at": [moment] * 2, "name": ["a", "7"], "more": ["x", "1"]}

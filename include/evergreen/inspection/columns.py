@@ -144,7 +144,7 @@ def _check_type(sample: Sample, name: str, type_: ColumnType, values: pa.Chunked
             f"{examples}.",
             todo=_mend(sample, name, type_, values, bad),
         )  # fmt: skip
-    elif type_ == "int64" and pa.types.is_floating(values.type):
+    elif type_ == "int64" and pa.types.is_floating(values.type) and not sample.fit:
         yield Finding(
             severity="warning", table=sample.name, column=name, seen=f"Declared int64, seen {seen} with whole numbers.",
             todo="Declare it float64: `1.0` is no int64, and an ingest may refuse a file for it.",
@@ -162,6 +162,8 @@ def _check_type(sample: Sample, name: str, type_: ColumnType, values: pa.Chunked
 def _mend(sample: Sample, name: str, type_: ColumnType, values: pa.ChunkedArray, bad: Iterable[bool]) -> str:
     """What to do about values that do not convert."""
     refused = "A file with one such value is refused as a whole. "
+    if sample.fit and is_text(values.type):
+        return f"{refused}Declare it string; a derived column can be what is in it: `of: cast({quoted(name)} as date)`."
     if is_text(values.type) and type_ in ("int64", "float64", "bool"):
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -186,4 +188,14 @@ def _mend(sample: Sample, name: str, type_: ColumnType, values: pa.ChunkedArray,
         )
     if type_ == "date":
         return f"{refused}Declare it timestamp; a derived column can take the day: `cast({quoted(name)} as date)`."
-    return f"{refused}Declare it {'float64' if 'float' in type_name(values.type) else type_name(values.type)}."
+    fitting = _fitting(sample, values)
+    return f"{refused}Declare it {fitting}." if fitting else f"{refused}Mend the source: no type takes all of them."
+
+
+def _fitting(sample: Sample, values: pa.ChunkedArray) -> ColumnType | None:
+    """The narrowest type that takes all values; whole floats are numbers that may have fractions."""
+    import pyarrow as pa
+
+    whole: tuple[ColumnType, ...] = () if pa.types.is_floating(values.type) else ("bool", "int64")
+    types: tuple[ColumnType, ...] = (*whole, "float64", "date", "timestamp", "string")
+    return next((type_ for type_ in types if not convert(values, type_, sample.fit).bad.any()), None)

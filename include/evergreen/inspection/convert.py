@@ -1,7 +1,8 @@
 """The columns of a sample in their declared types, and which values do not go into them.
 
 A source reads by the declared types and refuses a whole file for one value. Here they are read as the source types
-them, then converted, so that the values can be counted and shown.
+them, then converted, so that the values can be counted and shown: by the source's own rules where it has types, by
+those of text below where its types are inferred.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from evergreen.sources.base import Fit
+
 _INTEGER = r"[+-]?\d+"
 
 
@@ -26,15 +29,17 @@ class Converted(NamedTuple):
     bad: np.ndarray[Any, Any]
 
 
-def convert(values: pa.ChunkedArray, type_: ColumnType) -> Converted:
-    """`values` as `type_`; `bad` marks those that have a value and lose it."""
+def convert(values: pa.ChunkedArray, type_: ColumnType, fit: Fit | None = None) -> Converted:
+    """`values` as `type_`, by the source's `fit` if it has one; `bad` marks those that have a value and lose it."""
     import pyarrow as pa
 
     wanted = arrow_type(type_)
     found = _without_nan(values)
     if pa.types.is_dictionary(found.type):
         found = found.cast(found.type.value_type)
-    if pa.types.is_null(found.type) or found.type == wanted:
+    if fit:
+        made = fit(found, wanted)
+    elif pa.types.is_null(found.type) or found.type == wanted:
         made = found.cast(wanted)
     elif wanted == pa.string():
         made = _as_text(found)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from evergreen.params.tables import Table
     from evergreen.project import Project
+    from evergreen.sources.base import Fit
 
 _NUMBER = "__n"
 MOMENT = "TIMESTAMP"
@@ -37,19 +38,20 @@ class Sample:
     seen: pa.Table
     typed: pa.Table
     bad: Mapping[str, np.ndarray[Any, Any]]  # declared column to the rows whose value does not go into its type
+    fit: Fit | None  # the source's
 
     @classmethod
     def of(cls, name: str, spec: Table, time_zone: str, seen: pa.Table) -> Sample:
         """The sample of `seen`, whose rows keep their order."""
         import pyarrow as pa
 
-        typed, bad = {}, {}
+        typed, bad, fit = {}, {}, open_source(name, spec.source).fit
         for column, declared in spec.columns.items():
             if column in seen.column_names:
-                typed[column], bad[column] = convert(seen.column(seen.column_names.index(column)), declared.type)
+                typed[column], bad[column] = convert(seen.column(seen.column_names.index(column)), declared.type, fit)
             else:
                 typed[column] = pa.chunked_array([pa.nulls(seen.num_rows, arrow_type(declared.type))])
-        return cls(name, spec, time_zone, seen, pa.table(typed, schema=arrow_schema(spec.columns)), bad)
+        return cls(name, spec, time_zone, seen, pa.table(typed, schema=arrow_schema(spec.columns)), bad, fit)
 
     @property
     def rows(self) -> int:

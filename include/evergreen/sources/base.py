@@ -6,7 +6,7 @@ tests/contracts/test_sources.py, whose suite then runs on it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,8 @@ from evergreen.lake.rejects import Reject
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    Fit = Callable[[pa.ChunkedArray, pa.DataType], pa.ChunkedArray]
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,17 @@ class Source(Protocol):
     def sample(self, request: Request, rows: int) -> pa.Table | None:
         """About the first `rows` rows, for a look at the source: every column of it, typed as the source says.
 
-        A column that params.yaml does not declare is among them; where the source has no types, they are inferred.
-        None where there is nothing. Position and what was taken before play no part. Raises SourceError as above.
+        A column that params.yaml does not declare is among them. Where the source has no types, they are inferred,
+        but what is declared as text stays as it is written. None where there is nothing. Position and what was taken
+        before play no part. Raises SourceError as above.
+        """
+        ...
+
+    @property
+    def fit(self) -> Fit | None:
+        """Puts a sample's column into a declared type: null where a delivery with the value would be refused.
+
+        None where the source has no types of its own: those of its sample are inferred, and say nothing of that.
         """
         ...
 
@@ -106,3 +117,12 @@ class Acknowledging(Protocol):
     def acknowledge(self, request: Request, position: Mapping[str, Any]) -> None:
         """Tell it after a run what is committed. Never raises where the server does not listen."""
         ...
+
+
+class Inferred:
+    """A source whose sample has inferred types, or types that a delivery does not go by."""
+
+    @property
+    def fit(self) -> Fit | None:
+        """As `Source.fit`: none."""
+        return None

@@ -74,11 +74,18 @@ class CsvReader:
         self._check(self.text.counts(), rows)
 
     def head(self) -> pa.Table | None:
-        """The rows of the first block, all columns, types inferred; None of a text without rows."""
+        """The rows of the first block, all columns; None of a text without rows.
+
+        Types are inferred, but what is declared as text stays as it is written: `07030` is no number there.
+        """
         import pyarrow as pa
         from pyarrow import csv
 
-        convert = csv.ConvertOptions(null_values=self.null_values, strings_can_be_null=True)
+        convert = csv.ConvertOptions(
+            column_types={field.name: pa.binary() for field in self.schema if pa.types.is_string(field.type)},
+            null_values=self.null_values,
+            strings_can_be_null=True,
+        )
         header = self._header()
         with closing(self.text.parts(header, self.delimiter)) as parts:
             try:
@@ -87,7 +94,7 @@ class CsvReader:
                     # With one thread, by which Arrow knows a bad row's number.
                     csv.open_csv(native, self._read_options(False), self._parse_options(), convert) as reader,
                 ):
-                    return pa.Table.from_batches([reader.read_next_batch()])
+                    return pa.Table.from_batches([_decoded(reader.read_next_batch())])
             except StopIteration:
                 return None
             except pa.ArrowInvalid as error:
@@ -160,3 +167,16 @@ class CsvReader:
         except (pa.ArrowInvalid, OSError) as again:
             return str(again)
         return str(error)
+
+
+def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with bytes as text where all of a column's are."""
+    import pyarrow as pa
+
+    arrays = []
+    for array in batch.columns:
+        try:
+            arrays.append(array.cast(pa.string()) if pa.types.is_binary(array.type) else array)
+        except pa.ArrowInvalid:
+            arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)

@@ -21,10 +21,12 @@ from pydantic import Field
 
 from evergreen.errors import SourceError
 from evergreen.params.base import Duration, Section, format_duration
-from evergreen.sources.base import Receipt, Request
+from evergreen.sources.base import Inferred, Receipt, Request
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from evergreen.sources.base import Fit
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class Refused(Exception):
     """Why a file is refused, without its name."""
 
 
-class FileSource(Section):
+class FileSource(Inferred, Section):
     """Files that a glob finds. A subclass says how one of them is read."""
 
     ordered: ClassVar[bool] = False
@@ -68,14 +70,19 @@ class FileSource(Section):
             yield drop
 
     def sample(self, request: Request, rows: int) -> pa.Table | None:
-        """The first rows of each file in the order of their names until there are `rows`."""
+        """The first rows of each file in the order of their names until there are `rows`.
+
+        Those of one file alone where it has a column twice: none goes beside it, and an ingest refuses it.
+        """
         parts: list[pa.Table] = []
         for name in self._names(request):
             part = self.drop(request, name).head(rows)
+            if part is not None and len(set(part.column_names)) < part.num_columns:
+                return part.slice(0, rows)
             parts += [part] if part is not None else []
             if sum(part.num_rows for part in parts) >= rows:
                 break
-        return together(parts).slice(0, rows) if parts else None
+        return together(parts, request.schema, self.fit).slice(0, rows) if parts else None
 
     def _names(self, request: Request) -> list[str]:
         """The files, and the folders on the way that cannot be listed: reading one says why, and stops no other."""
@@ -184,12 +191,31 @@ def _stamp(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def together(parts: list[pa.Table]) -> pa.Table:
-    """The parts as one table; a column whose types do not go together is text."""
+def together(parts: list[pa.Table], schema: pa.Schema, fit: Fit | None) -> pa.Table:
+    """The parts as one table. Where the types of a column do not go together, it is as declared if all of its values
+    fit that, else text.
+    """
+    import pyarrow as pa
+
+    for name in dict.fromkeys(name for part in parts for name in part.column_names):
+        if _agree([part.schema.field(name) for part in parts if name in part.column_names]):
+            continue
+        declared = schema.field(name).type if fit and name in schema.names else None
+        for number, part in enumerate(parts):
+            if name in part.column_names:
+                values = part[name]
+                fitted = fit(values, declared) if fit and declared else None
+                if fitted is None or fitted.null_count > values.null_count:
+                    fitted = values.cast(pa.string())
+                parts[number] = part.set_column(part.column_names.index(name), name, fitted)
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _agree(fields: list[pa.Field]) -> bool:
     import pyarrow as pa
 
     try:
-        return pa.concat_tables(parts, promote_options="permissive")
+        pa.unify_schemas([pa.schema([field]) for field in fields], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        texts = [part.cast(pa.schema([(name, pa.string()) for name in part.schema.names])) for part in parts]
-        return pa.concat_tables(texts, promote_options="permissive")
+        return False
+    return True

@@ -21,7 +21,7 @@ from pydantic import Field
 from evergreen import faults
 from evergreen.errors import SourceError
 from evergreen.params.base import Duration, Section
-from evergreen.sources.base import Request
+from evergreen.sources.base import Inferred, Request
 from evergreen.sources.files import together
 from evergreen.sources.gcs_client import open_client
 from evergreen.sources.gcs_object import GcsFile
@@ -38,7 +38,7 @@ PAGE = 1000  # names in one answer, the most that the service gives
 SHOWN = "items(name,generation,size,crc32c,md5Hash,contentEncoding),nextPageToken"
 
 
-class Gcs(Section):
+class Gcs(Inferred, Section):
     """Objects whose names match; each is a delivery. An object that is replaced by other content is a new one."""
 
     ordered: ClassVar[bool] = False
@@ -93,7 +93,7 @@ class Gcs(Section):
                 parts += [part] if part is not None and part.num_rows else []
                 if sum(part.num_rows for part in parts) >= rows:
                     break
-        return together(parts).slice(0, rows) if parts else None
+        return together(parts, request.schema, None).slice(0, rows) if parts else None
 
     def _listed(self, client: Client) -> Iterator[tuple[str, Object]]:
         """Every object that matches, with what names its content; nothing of it is read."""

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from evergreen.errors import SourceError
 from evergreen.params.base import Duration, Section
-from evergreen.sources.base import Receipt
+from evergreen.sources.base import Inferred, Receipt
 from evergreen.sources.http_auth import open_access
 from evergreen.sources.http_client import Client
 
@@ -36,7 +36,7 @@ class Resource:
         return "&".join([self.url, *(f"{name}={value}" for name, value in self.params)])
 
 
-class Web(Section):
+class Web(Inferred, Section):
     """Options of every source that is read by HTTP."""
 
     url: str = Field(

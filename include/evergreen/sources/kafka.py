@@ -20,7 +20,7 @@ from evergreen.lake.rejects import Reject
 from evergreen.lake.schema import FILE_ROWS
 from evergreen.params.base import Duration, Section
 from evergreen.sources import kafka_ranges as ranges
-from evergreen.sources.base import Receipt, Request
+from evergreen.sources.base import Inferred, Receipt, Request
 from evergreen.sources.kafka_client import TopicClient
 from evergreen.sources.kafka_json import Epoch
 from evergreen.sources.kafka_rows import Columns, Rows
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 OFFSETS = FILE_ROWS  # of one delivery
 
 
-class Kafka(Section):
+class Kafka(Inferred, Section):
     """Messages that are JSON objects, one row each. Fields are found by name; undeclared ones are ignored."""
 
     ordered: ClassVar[bool] = True

@@ -16,6 +16,8 @@ from evergreen.sources.files import Drop, FileSource, Refused
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from evergreen.sources.base import Fit
+
 log = logging.getLogger(__name__)
 
 BATCH_ROWS, BATCH_BYTES = 1 << 16, 4 << 20  # whichever is less
@@ -36,6 +38,11 @@ class Parquet(FileSource):
     def drop(self, request: Request, name: str) -> ParquetFile:
         """The file of that name, unread."""
         return ParquetFile(name, request.root / name, request.schema)
+
+    @property
+    def fit(self) -> Fit | None:
+        """The cast of an ingest."""
+        return casts.fit
 
 
 class ParquetFile(Drop):
@@ -80,7 +87,8 @@ def read_head(stream: IO[bytes], place: str, rows: int) -> pa.Table | None:
         names = [field.name for field in file.schema_arrow if not pa.types.is_nested(field.type)]
         parts: list[pa.RecordBatch] = []
         for batch in _read(file, names):
-            parts.append(casts.plain(batch.select(names)))
+            flat = [place for place, field in enumerate(batch.schema) if not pa.types.is_nested(field.type)]
+            parts.append(casts.plain(batch.select(flat)))  # by place: a name may be there twice
             if sum(part.num_rows for part in parts) >= rows:
                 break
     return pa.Table.from_batches(parts).slice(0, rows) if parts else None

@@ -56,6 +56,16 @@ def convert(batch: pa.RecordBatch, schema: pa.Schema, before: int) -> pa.RecordB
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
+def fit(values: pa.ChunkedArray, declared: pa.DataType) -> pa.ChunkedArray:
+    """The values in a declared type, null where a file is refused for them."""
+    import pyarrow as pa
+
+    array = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    if not _fits(array.type, declared):
+        return pa.chunked_array([pa.nulls(len(array), declared)])
+    return pa.chunked_array(_cast_or_null(array, declared), declared)
+
+
 def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch with dictionaries decoded, so that those of several files go together."""
     import pyarrow as pa
@@ -112,6 +122,18 @@ def _floats(array: pa.Array) -> pa.Array:
             if exact is not None and Decimal(repr(number)) != exact:
                 raise pa.ArrowInvalid("more digits than a float has")
     return cast
+
+
+def _cast_or_null(array: pa.Array, declared: pa.DataType) -> list[pa.Array]:
+    import pyarrow as pa
+
+    try:
+        return [_cast(array, declared)]
+    except pa.ArrowInvalid:
+        if len(array) == 1:
+            return [pa.nulls(1, declared)]
+    half = len(array) // 2
+    return _cast_or_null(array.slice(0, half), declared) + _cast_or_null(array.slice(half), declared)
 
 
 def _first_bad(array: pa.Array, declared: pa.DataType) -> int:

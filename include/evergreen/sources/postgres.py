@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, model_validator
 
 from evergreen.params.base import Duration, Section
-from evergreen.sources.base import Delivery, Request
+from evergreen.sources.base import Delivery, Inferred, Request
 from evergreen.sources.postgres_changes import Feed
 from evergreen.sources.postgres_cursor import CursorFeed
 from evergreen.sources.postgres_session import Session
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Postgres(Section):
+class Postgres(Inferred, Section):
     """A table of a PostgreSQL database, version 14 or later, or one of its standbys. Deleted rows are not seen.
 
     First all rows are read, in pieces, a short transaction for each; then each run reads the rows that were inserted
