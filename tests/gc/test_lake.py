@@ -79,6 +79,26 @@ def test_what_killed_runs_left_goes_when_it_is_old_and_nothing_else(world: World
     assert files(project) == before
 
 
+@pytest.mark.parametrize(
+    ("kind", "folder", "marked"),
+    [
+        pytest.param(RawOrphans.name, "raw/jobs", True, id="raw"),
+        pytest.param(RawOrphans.name, "raw/jobs", False, id="raw of older code"),
+        pytest.param(PredictionOrphans.name, "predictions", True, id="predictions"),
+    ],
+)
+def test_where_a_manifest_was_lost_nothing_is_freed(world: World, kind: str, folder: str, marked: bool) -> None:
+    place = world.project.lake / folder
+    max((place / "ledger").glob("*.json")).unlink()
+    if not marked:
+        (place / ".newest.json").unlink()
+    before = files(world.project)
+    age(world.project.home.root)
+    [found] = [one for one in run.free(world.project, Retention()) if one.kind == kind]
+    assert "restore" in str(found.problem)
+    assert files(world.project) == before
+
+
 def test_where_a_run_holds_the_lock_its_files_are_left(world: World) -> None:
     project = world.project
     left = plant(project, "lake/small/raw/jobs/x.parquet", "lake/small/raw/outcomes/x.parquet")
