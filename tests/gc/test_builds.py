@@ -198,6 +198,12 @@ def test_a_home_with_builds_of_another_clone_keeps_all_data(world: World) -> Non
         assert "fetch the tags" in str(result[kind].problem)
 
 
+@pytest.mark.parametrize("digits", ["12345678901234567890123456789012", "123456789012345678901234567890e2"])
+def test_an_object_whose_hash_yaml_quotes_is_seen(world: World, digits: str) -> None:
+    (world.root / "named.dvc").write_text(f"outs:\n- md5: '{digits}'\n  path: named\n")
+    assert digits in dvc.used_objects(Scene.of(world.project, Retention()))
+
+
 def test_two_clean_ups_at_once_are_one(world: World) -> None:
     with lock(world.project.home, "gc"), pytest.raises(EvergreenError, match="another `evergreen gc`"):
         run.free(world.project, Retention())

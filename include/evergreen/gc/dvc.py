@@ -20,7 +20,8 @@ from evergreen.gc.scene import Scene
 from evergreen.locks import sweeping
 from evergreen.paths import build_tag
 
-_HASH = re.compile(r"\bmd5: ([0-9a-f]{32}(?:\.dir)?)\b")
+# YAML quotes a hash that it would else read as a number, such as one with nothing but digits.
+_HASH = re.compile(r"""\bmd5: ['"\\]*([0-9a-f]{32}(?:\.dir)?)\b""")
 _OBJECT = re.compile(r"[0-9a-f]{30}(?:\.dir)?$")
 
 
