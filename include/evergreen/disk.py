@@ -16,13 +16,13 @@ from pathlib import Path
 
 from evergreen.errors import EvergreenError
 
-_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 # The last two are git's, which says so of a failed write alone, not of one that is forbidden.
 _WORDS = (
     "No space left on device", "Disk quota exceeded", "database or disk is full", "Out of diskspace",
     "unable to write file",
 )  # fmt: skip
-_FULL = 1 << 20  # bytes; a database needs some to say what it lacks
+_LITTLE = 1 << 20  # bytes; a database needs some to say what it lacks
 _ADVICE = (
     "nothing that was there before is lost, and what this run left unfinished counts for nothing. Free space "
     "(`evergreen gc` shows what can go), then run it again"
@@ -41,7 +41,7 @@ def full_disk_is_said() -> Iterator[None]:
     except DiskFull:
         raise
     except OSError as error:
-        if error.errno not in _NUMBERS:
+        if error.errno not in FULL:
             raise
         what = f"{error.filename} could not be written" if error.filename else "a file could not be written"
         raise DiskFull(f"no space left on the device: {what}; {_ADVICE}") from error
@@ -53,7 +53,7 @@ def full_disk_is_said() -> Iterator[None]:
 
 def is_full(folder: Path) -> bool:
     """Whether next to nothing is free where `folder` is, for an error that does not say what it is about."""
-    return shutil.disk_usage(folder).free < _FULL
+    return shutil.disk_usage(folder).free < _LITTLE
 
 
 def _told() -> tuple[type[Exception], ...]:

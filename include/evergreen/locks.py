@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from evergreen import faults
+from evergreen.disk import FULL
 from evergreen.errors import EvergreenError
 from evergreen.formats import stamp
 from evergreen.paths import Home
@@ -84,7 +85,11 @@ def _stores(home: Home, kind: int, patience: float) -> Iterator[bool]:
 
 def _place(home: Home, name: str) -> Path:
     home.locks.mkdir(parents=True, exist_ok=True)
-    stamp(home)  # nothing is written without a lock, so this is the first of all
+    try:
+        stamp(home)  # nothing is written without a lock, so this is the first of all
+    except OSError as error:  # a home without is of format 1; the next one writes it, when `evergreen gc` made room
+        if error.errno not in FULL:
+            raise
     return home.locks / f"{name.replace('/', '~')}.lock"
 
 

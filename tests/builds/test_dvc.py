@@ -86,8 +86,9 @@ def test_a_stage_runs_the_worktree_s_code_and_knows_its_build(project: Project) 
     assert "OMP_NUM_THREADS=1" in lines
 
 
-def test_a_killed_stage_says_that_it_was_killed(project: Project) -> None:
-    (project.root / "dvc.yaml").write_text(STAGES.replace("echo features ran", "kill -9 $$"))
+@pytest.mark.parametrize("whom", ["$$", "$EVERGREEN_GUARD"], ids=["the stage", "dvc's guard"])
+def test_a_killed_stage_says_that_it_was_killed(project: Project, whom: str) -> None:
+    (project.root / "dvc.yaml").write_text(STAGES.replace("echo features ran", f"kill -9 {whom}"))
     commit_all(project.root)
     build = open_build(project, AS_OF)
     write_snapshot(build)

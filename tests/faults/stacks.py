@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from evergreen.ledger import Ledger
 from evergreen.local import stack
 from evergreen.local.airflow import USER, password
 from evergreen.local.api import ENDED, AirflowApi, Run
-from evergreen.local.health import client
+from evergreen.local.health import Waiting, client
 from evergreen.local.ports import current_ports
 from evergreen.local.processes import alive
 from evergreen.local.supervisor import Supervisor
@@ -151,11 +152,15 @@ class Drills:
     @contextmanager
     def without(self, server: str) -> Iterator[None]:
         """Without one server, as after `supervisorctl stop`; afterwards it is healthy again."""
-        Supervisor(self.project.home).call("stopProcess", server)
+        home = self.project.home
+        supervisor = Supervisor(home)
+        supervisor.call("stopProcess", server)
         try:
             yield
         finally:
-            self.up()
+            since = datetime.now(UTC)  # it alone is waited for: the tries of tasks that need it take half a minute
+            supervisor.start(server)
+            Waiting(home, current_ports(home), supervisor, since, print, {server}).run(RUN_SECONDS)
 
     def up(self) -> None:
         """What a person does: `evergreen up`."""

@@ -38,6 +38,12 @@ CASES = (
     Case("raw file", "lake/small/raw/jobs/cfb5a*.parquet", "validate", "restore it"),
     Case("clean file", "lake/small/clean/jobs/*.parquet", "snapshot by hand", "validate jobs --again"),
     Case("prediction", "lake/small/predictions/*.parquet", "monitor", "restore it from a backup"),
+    Case(
+        "last manifest of predictions",
+        "lake/small/predictions/ledger/00000001.json",
+        "monitor",
+        "restore it from a backup",
+    ),
     Case("first manifest", "lake/small/raw/jobs/ledger/00000001.json", "snapshot by hand", "restore it from a backup"),
     Case("last manifest", "lake/small/raw/jobs/ledger/00000001.json", "ingest", "from a backup", "jobs/ledger"),
     Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -58,6 +59,28 @@ def test_a_full_disk(small_disk: World, step: str, room: str, record_property: T
         assert world.runner.mount(world.root, LARGE, again=True) == ""
     world.run(step, TMPDIR=str(world.root / "tmp"))
     assert difference(world.content(), world.undisturbed[step].after) == {}
+
+
+def test_a_clean_up(small_disk: World, record_property: Told) -> None:
+    record_property("drill", "evergreen gc on a disk with no space, where the ledger cannot be opened")
+    record_property("outcome", "it frees what needs no ledger, then the rest")
+    world = small_disk
+    world.at("promote")
+    old = world.here / ".evergreen" / "airflow" / "logs" / "old.log"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_bytes(b"a line\n" * 200_000)
+    os.utime(old, (0, 0))
+    (world.here / ".evergreen" / "format.json").unlink(missing_ok=True)
+    assert world.runner.mount(world.root, _used(world.here), again=True) == ""
+    try:
+        freed = world.command("gc", "--yes", "--json")
+        assert not freed.err
+        told = {one["kind"]: one for one in json.loads(freed.out)}
+        assert told["logs"]["count"] == 1
+        assert [one["problem"] for one in told.values() if one["problem"]] == []
+        assert not old.exists()
+    finally:
+        assert world.runner.mount(world.root, LARGE, again=True) == ""
 
 
 def _used(folder: Path) -> int:

@@ -17,7 +17,7 @@ from evergreen.builds.dvc import add_snapshot, run_stage
 from evergreen.builds.records import Clone
 from evergreen.builds.worktree import ensure_build, held, open_build
 from evergreen.errors import EvergreenError
-from evergreen.gc import dvc, leftovers, run
+from evergreen.gc import dvc, kinds, run
 from evergreen.gc.scene import Scene
 from evergreen.ledger import Ledger, Request
 from evergreen.locks import lock, sweeping, using
@@ -139,6 +139,29 @@ def test_what_may_still_be_promoted_or_is_asked_about_stays(world: World) -> Non
     assert expired(world) == ["spoiled", "unfinished"]
 
 
+def test_in_a_replay_what_may_be_under_way_stays(world: World) -> None:
+    world.age("unfinished", hours=0)
+    assert expired(world) == ["rejected", "spoiled"]
+    scene = Scene.of(world.project, Retention(worktrees="1 hour"))
+    assert world.builds["unfinished"] not in scene.stale_worktrees()
+
+
+def test_a_build_that_was_tagged_and_never_judged_is_unfinished(world: World) -> None:
+    build = world.builds["unfinished"]
+    git(world.root, "tag", f"build/small/{build}", "HEAD")
+    assert "unfinished" in expired(world)
+
+
+def test_where_versions_exist_and_no_mlflow_is_named_no_build_is_freed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    promote(world.project, judge(world.project, world.builds["recent"], day(59), "promote"), version=2)
+    [found] = [one for one in run.free(world.project, Retention()) if one.kind == "candidates"]
+    assert "the challenger" in str(found.problem)
+    assert "rejected" in world.tags()
+
+
 def test_by_the_walls_clock_what_was_made_lately_stays(world: World) -> None:
     """A backfill of an old moment is old from the start."""
     clock.set_replay(world.project.home, None)
@@ -162,8 +185,7 @@ with Clone.of(Project.load(sys.argv[1])).locked(sys.argv[2]):
 
 
 def test_a_build_whose_lock_somebody_holds_is_left_with_its_data(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftovers, "PATIENCE", 0.1)
-    monkeypatch.setattr(dvc, "PATIENCE", 0.1)
+    monkeypatch.setattr(kinds, "PATIENCE", 0.1)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(world.root), world.builds["rejected"]],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -196,6 +218,26 @@ def test_a_home_with_builds_of_another_clone_keeps_all_data(world: World) -> Non
         assert result[kind].count == 0
         assert world.builds["recent"] in str(result[kind].problem)
         assert "fetch the tags" in str(result[kind].problem)
+        assert "remove the folders" in str(result[kind].problem)
+    git(world.root, "tag", f"build/small/{world.builds['recent']}", "HEAD")
+    git(world.root, "tag", "-d", f"build/small/{world.builds['champion']}")
+    [problem] = {one.problem for one in run.find(world.project, Retention()) if one.kind == "DVC cache"}
+    assert "remove the folders" not in str(problem)
+    assert f"Keep the folders of build/small/{world.builds['champion']}" in str(problem)
+
+
+@pytest.mark.parametrize("digits", ["12345678901234567890123456789012", "123456789012345678901234567890e2"])
+def test_an_object_whose_hash_yaml_quotes_is_seen(world: World, digits: str) -> None:
+    (world.root / "named.dvc").write_text(f"outs:\n- md5: '{digits}'\n  path: named\n")
+    assert digits in dvc.used_objects(Scene.of(world.project, Retention()))
+
+
+def test_one_kinds_problem_keeps_no_other_from_its_turn(world: World) -> None:
+    world.project.home.airflow.mkdir()
+    (world.project.home.airflow / "airflow.db").write_text("no database" * 1000)
+    result = {one.kind: one for one in run.free(world.project, Retention())}
+    assert "not a database" in str(result["Airflow runs"].problem)
+    assert result["candidates"].count == 3
 
 
 def test_two_clean_ups_at_once_are_one(world: World) -> None:

@@ -23,6 +23,7 @@ from evergreen.params.retention import Retention
 from evergreen.project import Project
 from evergreen.stages.monitor import monitor
 from evergreen.stages.score import score
+from evergreen.stages.snapshot import lock_name
 from evergreen.stages.validate import FilesRefused, validate
 from tests.data import day
 from tests.stages.served import DAYS, World, open_scored_world
@@ -75,8 +76,28 @@ def test_what_killed_runs_left_goes_when_it_is_old_and_nothing_else(world: World
     assert files(project) == before | left, "they may have been written a moment ago"
     age(project.home.root)
     result = run.free(project, Retention())
-    assert [one.problem for one in result if one.problem] == []
+    assert [one.kind for one in result if one.problem] == ["candidates"], "no MLflow is named that holds the versions"
     assert files(project) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "marked"),
+    [
+        pytest.param(RawOrphans.name, "raw/jobs", True, id="raw"),
+        pytest.param(RawOrphans.name, "raw/jobs", False, id="raw of older code"),
+        pytest.param(PredictionOrphans.name, "predictions", True, id="predictions"),
+    ],
+)
+def test_where_a_manifest_was_lost_nothing_is_freed(world: World, kind: str, folder: str, marked: bool) -> None:
+    place = world.project.lake / folder
+    max((place / "ledger").glob("*.json")).unlink()
+    if not marked:
+        (place / ".newest.json").unlink()
+    before = files(world.project)
+    age(world.project.home.root)
+    [found] = [one for one in run.free(world.project, Retention()) if one.kind == kind]
+    assert "restore" in str(found.problem)
+    assert files(world.project) == before
 
 
 def test_where_a_run_holds_the_lock_its_files_are_left(world: World) -> None:
@@ -155,7 +176,11 @@ def test_half_written_folders_go_and_a_snapshot_that_is_the_only_one_stays(world
     assert len(Temporaries().find(scene(project))) == 2, "without data, .data.old is the snapshot"
     project.data.mkdir()
     assert len(Temporaries().find(scene(project))) == 3
+    with lock(project.home, lock_name(project)):
+        run.free(project, Retention())
+    assert (project.root / ".data.new").exists(), "a snapshot is being made"
     run.free(project, Retention())
+    assert not (project.root / ".data.new").exists()
     assert not (project.root / ".data.old").exists()
 
 

@@ -117,7 +117,9 @@ def test_with_the_server_away_the_rest_goes_on_and_the_next_time_completes(
         away.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
         result = {one.kind: one for one in run.free(world.project, Retention())}
     assert "does not answer" in str(result["MLflow runs"].problem)
-    assert result["candidates"].count == 2
+    assert result["candidates"].count == 0
+    assert "the challenger" in str(result["candidates"].problem)
+    assert "rejected" in world.tags()
     unfinished: Path = world.project.home.builds("small") / f"{world.builds['unfinished']}.json"
     assert unfinished.exists(), "its run is found by it"
     run.free(world.project, Retention())

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -63,6 +64,13 @@ class World:
         found = git(self.root, "tag", "--list", "build/*").split()
         return sorted("other" if "/other/" in tag else named[tag.rpartition("/")[2]] for tag in found)
 
+    def age(self, name: str, hours: float) -> None:
+        """Let a build be made so long ago by the wall's clock."""
+        build, then = self.builds[name], time.time() - hours * 3600
+        record = self.root / ".evergreen" / "builds" / "small" / f"{build}.json"
+        for place in (record, self.root / ".git" / "worktrees" / build / "evergreen-ready"):
+            os.utime(place, (then, then))
+
     def files(self) -> list[str]:
         """Every file of the home and every tag; what a stamp, a lock or a log is called says nothing."""
         home = self.root / ".evergreen"
@@ -85,7 +93,9 @@ def open_world(folder: Path) -> World:
     root = Path(shutil.copytree(made.root, folder / "world", symlinks=True))
     for pointer in (*root.glob(".evergreen/builds/*/*/.git"), *root.glob(".git/worktrees/*/gitdir")):
         pointer.write_text(pointer.read_text().replace(str(made.root), str(root)))
-    return World(root, made.builds)
+    world = World(root, made.builds)
+    world.age("unfinished", hours=2)
+    return world
 
 
 def judge(project: Project, build: str, as_of: datetime, verdict: str, **inputs: object) -> Decision:
@@ -101,13 +111,13 @@ def judge(project: Project, build: str, as_of: datetime, verdict: str, **inputs:
     )  # fmt: skip
 
 
-def promote(project: Project, decision: Decision) -> None:
+def promote(project: Project, decision: Decision, version: int | None = None) -> None:
     """Carry out a decision."""
     ledger = Ledger.open(project.home)
     champion = ledger.champion(project.name)
     ledger.record_promotion(
         Promotion(
-            name=project.name, build=str(decision.build), version=None, bundle="ab", cutoff=decision.as_of,
+            name=project.name, build=str(decision.build), version=version, bundle="ab", cutoff=decision.as_of,
             as_of=decision.as_of, decision=decision.id, previous_build=champion.build if champion else None,
         )
     )  # fmt: skip

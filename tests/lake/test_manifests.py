@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evergreen.lake.manifests import Conflict, DataFile, commit, read_manifests
+from evergreen.errors import LakeError
+from evergreen.lake.manifests import Conflict, DataFile, commit, mark_newest, read_manifests
 
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
 
@@ -53,6 +54,30 @@ def test_of_many_writers_at_once_exactly_one_wins(tmp_path: Path) -> None:
     (winner,) = filter(None, outcomes)
     assert len(outcomes) == 8
     assert [file.origin for manifest in read_manifests(tmp_path) for file in manifest.files] == [winner]
+
+
+def test_a_lost_last_manifest_is_named_and_refused(tmp_path: Path) -> None:
+    for seq in (1, 2):
+        commit(tmp_path, seq, AS_OF, [data_file(f"f{seq}")])
+    last = tmp_path / "ledger" / "00000002.json"
+    last.unlink()
+    with pytest.raises(LakeError, match=rf"{last} is missing.*restore it from a backup"):
+        read_manifests(tmp_path)
+    (tmp_path / "ledger" / "00000001.json").unlink()
+    with pytest.raises(LakeError, match=r"00000001\.json is missing"):
+        read_manifests(tmp_path)
+
+
+def test_a_mark_that_a_kill_kept_from_being_written_is_no_loss(tmp_path: Path) -> None:
+    made = [commit(tmp_path, seq, AS_OF, [data_file(f"f{seq}")]) for seq in (1, 2)]
+    mark_newest(tmp_path, 1)
+    assert read_manifests(tmp_path) == made
+    (tmp_path / ".newest.json").unlink()
+    assert read_manifests(tmp_path) == made, "a home of older code has none"
+    mark_newest(tmp_path, 2)
+    (tmp_path / "ledger" / "00000002.json").unlink()
+    with pytest.raises(LakeError, match="is missing"):
+        read_manifests(tmp_path)
 
 
 def test_what_a_killed_commit_left_is_not_read(tmp_path: Path) -> None:

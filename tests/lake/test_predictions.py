@@ -101,6 +101,22 @@ def test_orphans_are_removed_and_nothing_else(tmp_path: Path) -> None:
     assert remove_orphans(tmp_path / "nowhere") == []
 
 
+def test_a_lost_manifest_costs_no_predictions(tmp_path: Path) -> None:
+    for first in (0, 9):
+        add_predictions(tmp_path, START, [said(first, first + 9)])
+    folder = tmp_path / "predictions"
+    kept, last = sorted(folder.glob("*.parquet")), folder / "ledger" / "00000002.json"
+    content = last.read_bytes()
+    last.unlink()
+    with pytest.raises(LakeError, match=rf"{last.name} is missing"):
+        remove_orphans(tmp_path)
+    assert sorted(folder.glob("*.parquet")) == kept
+    last.write_bytes(content)
+    (folder / ".newest.json").unlink()
+    assert remove_orphans(tmp_path) == []
+    assert (folder / ".newest.json").exists(), "what a kill after the commit left is put right"
+
+
 def test_a_missing_or_altered_file_is_named(tmp_path: Path) -> None:
     add_predictions(tmp_path, START, [said(0, 9)])
     path = tmp_path / prediction_files(tmp_path)[0].data.path

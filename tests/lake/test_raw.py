@@ -102,7 +102,7 @@ def test_orphans_are_removed_and_nothing_else(tmp_path: Path) -> None:
         (folder / name).write_text("left by a killed run")
     assert raw.remove_orphans(tmp_path, "jobs", read_manifests(folder)) == 3
     left = sorted(path.relative_to(tmp_path).as_posix() for path in folder.rglob("*") if path.is_file())
-    assert left == sorted([*(file.path for file in kept), "raw/jobs/ledger/00000001.json"])
+    assert left == sorted([*(file.path for file in kept), "raw/jobs/.newest.json", "raw/jobs/ledger/00000001.json"])
 
 
 def test_there_are_no_orphans_in_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from evergreen.errors import RegistryError
+from evergreen.errors import EvergreenError, RegistryError
 from evergreen.ledger import Ledger, Promotion, Request
 from evergreen.ledger.replay import replay
 from evergreen.project import Project
@@ -68,6 +68,13 @@ def test_a_first_build_is_judged_on_its_floors_with_everything_recorded(candidat
     assert len(window["keys_sha256"]) == 64
     assert judge(candidates, build, FIRST) == result
     assert len(Ledger.open(candidates.project.home).decisions("small")) == 1
+
+
+def test_the_moment_of_a_build_counts_in_whole_seconds(candidates: Candidates) -> None:
+    build = candidates.make(FIRST.replace(microsecond=250))
+    with pytest.raises(EvergreenError, match="which is earlier"):
+        judge(candidates, build, FIRST - timedelta(seconds=1))
+    assert judge(candidates, build, FIRST).verdict == "promote"
 
 
 def test_candidates_against_a_champion(candidates: Candidates) -> None:

@@ -25,7 +25,7 @@ def dvc(build: Build, *arguments: str, quiet: bool = False) -> Finished:
     finished = call_dvc(build, *arguments, quiet=quiet)
     if finished.code != 0:
         lines = "\n".join(line for line in finished.tail if line)
-        killed = f"\n{_KILLED}" if finished.code == 137 or re.search(r"exited with (137|-9)\b", lines) else ""
+        killed = f"\n{_KILLED}" if finished.code in (137, -9) or re.search(r"exited with (137|-9)\b", lines) else ""
         raise BuildError(
             f"`dvc {' '.join(arguments)}` failed in the build {build.id} (status {finished.code}):\n{lines}{killed}\n"
             f"To see it by hand: cd {build.project.root} && dvc {' '.join(arguments)}"

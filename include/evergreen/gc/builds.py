@@ -8,8 +8,10 @@ from pathlib import Path
 from evergreen.builds.checkout import remove_worktree
 from evergreen.builds.git import git
 from evergreen.builds.records import record_place
+from evergreen.errors import RegistryError
 from evergreen.faults import point
 from evergreen.gc.kinds import Item, remove, size_of
+from evergreen.gc.mlflow import THEN
 from evergreen.gc.scene import Scene
 from evergreen.locks import attempt
 from evergreen.paths import build_tag
@@ -22,7 +24,12 @@ class Candidates:
     why = "judged and not taken, or never finished, and older than retention.candidates"
 
     def find(self, scene: Scene) -> list[Item]:
-        """The expired builds of which anything is left."""
+        """The expired builds of which anything is left. Raises RegistryError where the challenger is not known."""
+        if scene.mlflow_away:
+            raise RegistryError(
+                "MLflow does not answer, or MLFLOW_TRACKING_URI does not name it, so it is not known which build is "
+                f"the challenger, and no build was freed: start it (`evergreen up`), and {THEN}"
+            )
         tagged, found = scene.tagged(), []
         for build in sorted(scene.expired()):
             places = [scene.home.models(scene.name) / build, record_place(scene.clone, build)]

@@ -12,6 +12,9 @@ from evergreen.gc.mlflow import MlflowRuns
 from evergreen.gc.reports import MonitorReports, ValidationReports
 
 KINDS: tuple[Kind, ...] = (
+    Temporaries(),  # these three first: they need no ledger, which cannot be opened on a full disk
+    DvcScratch(),
+    Logs(),
     MlflowRuns(),  # before the builds: an unfinished one is found by its record
     Candidates(),
     Worktrees(),
@@ -20,13 +23,10 @@ KINDS: tuple[Kind, ...] = (
     CleanOrphans(),
     PredictionOrphans(),
     Evidence(),
-    Temporaries(),
     MonitorReports(),
     ValidationReports(),
     Cache(),
     RunCache(),
     Remote(),
-    DvcScratch(),
-    Logs(),
     AirflowRuns(),
 )

@@ -14,13 +14,12 @@ from pathlib import Path
 
 from evergreen.builds.git import git
 from evergreen.errors import BuildError
-from evergreen.gc.kinds import Item, files_of, remove
-from evergreen.gc.leftovers import PATIENCE
+from evergreen.gc.kinds import Item, files_of, free_alone, read_text, stat_of
 from evergreen.gc.scene import Scene
-from evergreen.locks import sweeping
 from evergreen.paths import build_tag
 
-_HASH = re.compile(r"\bmd5: ([0-9a-f]{32}(?:\.dir)?)\b")
+# YAML quotes a hash that it would else read as a number, such as one with nothing but digits.
+_HASH = re.compile(r"""\bmd5: ['"\\]*([0-9a-f]{32}(?:\.dir)?)\b""")
 _OBJECT = re.compile(r"[0-9a-f]{30}(?:\.dir)?$")
 
 
@@ -42,12 +41,7 @@ class _Objects:
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
         """Delete them while no stage of a build runs: between two stages, a build says on disk what it needs."""
-        with sweeping(scene.home, PATIENCE) as alone:
-            still = {item.id for item in self.find(scene)} if alone else set()
-            for item in items:
-                if item.id in still:
-                    remove(Path(item.id))
-                    yield item
+        yield from free_alone(scene, self, items)
 
 
 class Cache(_Objects):
@@ -77,20 +71,15 @@ class RunCache:
             return []
         used, found = used_objects(scene), []
         for entry in entries:
-            stat = entry.stat()
-            outs = Path(entry.path).read_text().partition("\nouts:")[2]
-            if stat.st_mtime < scene.started and not set(_HASH.findall(outs)) <= used:
+            stat = stat_of(entry)
+            outs = read_text(Path(entry.path)).partition("\nouts:")[2]
+            if stat and stat.st_mtime < scene.started and not set(_HASH.findall(outs)) <= used:
                 found.append(Item(entry.path, stat.st_size))
         return sorted(found)
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
         """Delete them while no stage of a build runs."""
-        with sweeping(scene.home, PATIENCE) as alone:
-            still = {item.id for item in self.find(scene)} if alone else set()
-            for item in items:
-                if item.id in still:
-                    remove(Path(item.id))
-                    yield item
+        yield from free_alone(scene, self, items)
 
 
 def used_objects(scene: Scene) -> set[str]:
@@ -112,10 +101,10 @@ def used_objects(scene: Scene) -> set[str]:
             continue
         commits.add(head)
         named = git(place, "ls-files", "-z", "-co", "--exclude-standard", "--", "*dvc.lock", "*.dvc").split("\0")
-        texts += [(place / name).read_text() for name in named if name and (place / name).is_file()]
+        texts += [read_text(place / name) for name in named if name and (place / name).is_file()]
     records = (scene.home.root / "builds").glob("*/*.json")
     ours = scene.home.builds(scene.name)
-    texts += [path.read_text() for path in records if path.parent != ours or path.stem not in gone]
+    texts += [read_text(path) for path in records if path.parent != ours or path.stem not in gone]
     used = set(_HASH.findall("\n".join([*texts, _committed(repository, commits)])))
     return used | {file for one in used if one.endswith(".dir") for file in _files(scene.home.dvc, one)}
 
@@ -146,20 +135,30 @@ def _require_all_tags(scene: Scene) -> None:
     bundles = (path for path in (scene.home.root / "models").glob("*/*") if not path.name.startswith("."))
     wanted = {f"refs/tags/{build_tag(path.parent.name, path.name)}" for path in bundles}
     if missing := sorted(wanted - tags):
-        shown = ", ".join(tag.removeprefix("refs/tags/") for tag in missing[:3])
+        names = {path.parent.name for path in (scene.home.root / "models").glob("*/*")}
+        promoted = {
+            f"refs/tags/{build_tag(name, one.build)}" for name in names for one in scene.ledger.promotions(name)
+        }
+        serving, others = [tag for tag in missing if tag in promoted], [tag for tag in missing if tag not in promoted]
+        then = f", or, of {_shown(others)}, remove the folders from models/" if others else ""
+        then += f". Keep the folders of {_shown(serving)}: they were promoted and serve" if serving else ""
         raise BuildError(
-            f"{scene.home.root} holds {len(missing)} builds that {scene.clone.repository} has no tag of ({shown}), so "
-            "what they need is not known and nothing of DVC was freed: fetch the tags from the clone that made them, "
-            "or remove those folders from models/"
+            f"{scene.home.root} holds {len(missing)} builds that {scene.clone.repository} has no tag of "
+            f"({_shown(missing)}), so what they need is not known and nothing of DVC was freed: fetch the tags from "
+            f"the clone that made them, or restore them from a backup{then}"
         )
+
+
+def _shown(tags: Sequence[str]) -> str:
+    return ", ".join(tag.removeprefix("refs/tags/") for tag in tags[:3]) + (", ..." if len(tags) > 3 else "")
 
 
 def _objects(scene: Scene, store: Path) -> list[Item]:
     """The objects that are older than this clean-up; what is no object, and older by an hour, is a killed copy's."""
     found = []
     for entry in files_of(store):
-        stat = entry.stat(follow_symlinks=False)
-        if stat.st_mtime < scene.started and (_OBJECT.match(entry.name) or scene.untouched(Path(entry.path))):
+        stat = stat_of(entry)
+        if stat and stat.st_mtime < scene.started and (_OBJECT.match(entry.name) or scene.untouched(Path(entry.path))):
             found.append(Item(entry.path, stat.st_size))
     return found
 

@@ -10,7 +10,9 @@ from typing import NamedTuple, Protocol
 
 from evergreen.gc.scene import Scene
 from evergreen.gc.space import measure
-from evergreen.locks import attempt
+from evergreen.locks import attempt, sweeping
+
+PATIENCE = 10.0  # seconds to wait for a step of a build; where it takes longer, the next clean-up comes too
 
 
 class Item(NamedTuple):
@@ -55,6 +57,22 @@ def files_of(folder: Path | str) -> Iterator[os.DirEntry[str]]:
         return
 
 
+def stat_of(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """What is told of a file; None where it has disappeared."""
+    try:
+        return entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; none where it has disappeared."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 def paths(found: Iterable[Path]) -> list[Item]:
     """Items that are files or folders."""
     return [Item(str(path), size_of(path)) for path in sorted(found)]
@@ -73,8 +91,19 @@ def free_paths(scene: Scene, kind: Kind, items: Sequence[Item], lock: str) -> It
     with attempt(scene.home, lock) as mine:
         if not mine:
             return
-        still = {item.id for item in kind.find(scene)}
-        for item in items:
-            if item.id in still:
-                remove(Path(item.id))
-                yield item
+        yield from _still(scene, kind, items)
+
+
+def free_alone(scene: Scene, kind: Kind, items: Sequence[Item]) -> Iterator[Item]:
+    """Delete files and folders that can still go, while nobody uses the stores; none where somebody does for long."""
+    with sweeping(scene.home, PATIENCE) as alone:
+        if alone:
+            yield from _still(scene, kind, items)
+
+
+def _still(scene: Scene, kind: Kind, items: Sequence[Item]) -> Iterator[Item]:
+    still = {item.id for item in kind.find(scene)}
+    for item in items:
+        if item.id in still:
+            remove(Path(item.id))
+            yield item

@@ -8,6 +8,7 @@ from pathlib import Path
 from evergreen.files import read_json
 from evergreen.gc.kinds import Item, Kind, free_paths, paths
 from evergreen.gc.scene import Scene
+from evergreen.lake import predictions, raw
 from evergreen.lake.manifests import read_manifests
 from evergreen.quality.records import FileValidation
 
@@ -52,11 +53,7 @@ class PredictionOrphans:
 
     def find(self, scene: Scene) -> list[Item]:
         """Those of the use case."""
-        folder = scene.project.lake / "predictions"
-        named = {file.path for manifest in read_manifests(folder) for file in manifest.files}
-        there = [path for path in (*folder.glob("*"), *folder.glob("ledger/.manifest.*")) if path.is_file()]
-        orphans = [path for path in there if path.relative_to(scene.project.lake).as_posix() not in named]
-        return paths(path for path in orphans if scene.untouched(path))
+        return paths(path for path in predictions.find_orphans(scene.project.lake) if scene.untouched(path))
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
         """Free them, where no score runs."""
@@ -64,10 +61,7 @@ class PredictionOrphans:
 
 
 def _raw(lake: Path, table: str) -> list[Path]:
-    folder = lake / "raw" / table
-    named = {file.path for manifest in read_manifests(folder) for file in manifest.files}
-    there = [path for path in (*folder.glob("*"), *folder.glob("ledger/.manifest.*")) if path.is_file()]
-    return [path for path in there if path.relative_to(lake).as_posix() not in named]
+    return raw.find_orphans(lake, table, read_manifests(raw.raw_folder(lake, table)))
 
 
 def _clean(kind: str) -> Finder:

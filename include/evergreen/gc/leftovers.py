@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evergreen.gc.kinds import Item, paths, remove
+from evergreen.gc.kinds import Item, free_alone, free_paths, paths, remove
 from evergreen.gc.scene import Scene
-from evergreen.locks import sweeping
-
-PATIENCE = 10.0  # seconds to wait for a step of a build; where it takes longer, the next clean-up comes too
+from evergreen.stages.snapshot import lock_name
 
 
 class Temporaries:
@@ -32,10 +30,13 @@ class Temporaries:
         return paths(path for path in found if scene.untouched(path))
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
-        """Delete them: nobody but a run that is long dead knew their names."""
+        """Delete them: nobody but a run that is long dead knew their names, but for those of a snapshot."""
+        shared = [item for item in items if Path(item.id).parent == scene.project.root]
         for item in items:
-            remove(Path(item.id))
-            yield item
+            if item not in shared:
+                remove(Path(item.id))
+                yield item
+        yield from free_paths(scene, self, shared, lock_name(scene.project))
 
 
 class Evidence:
@@ -52,12 +53,7 @@ class Evidence:
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
         """Free it while no gate runs: what one finds in its place it takes as stored."""
-        with sweeping(scene.home, PATIENCE) as alone:
-            still = {item.id for item in self.find(scene)} if alone else set()
-            for item in items:
-                if item.id in still:
-                    remove(Path(item.id))
-                    yield item
+        yield from free_alone(scene, self, items)
 
 
 class DvcScratch:
@@ -74,9 +70,4 @@ class DvcScratch:
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
         """Delete it while no stage of a build runs."""
-        with sweeping(scene.home, PATIENCE) as alone:
-            still = {item.id for item in self.find(scene)} if alone else set()
-            for item in items:
-                if item.id in still:
-                    remove(Path(item.id))
-                    yield item
+        yield from free_alone(scene, self, items)

@@ -18,6 +18,8 @@ DB_SECONDS = 600
 # What of it grows with runs; tables of DAGs, assets and users are Airflow's own business.
 TABLES = "dag_run,task_instance,task_instance_history,xcom,job,log,asset_event,callback,deadline,import_error"
 
+UNDER_WAY = "select dag_id, run_id from dag_run where start_date < ? and state not in ('success', 'failed')"
+
 
 class Logs:
     """Log files that nothing was written to for long."""
@@ -26,10 +28,11 @@ class Logs:
     why = "older than retention.logs"
 
     def find(self, scene: Scene) -> list[Item]:
-        """Files of `logs/` and of Airflow's tasks; one that a server writes to is never that old."""
+        """Files of `logs/` and of Airflow's tasks, but for those that a server has open and may seldom write to."""
         folders = (scene.home.logs, scene.home.airflow / "logs")
         files = (Path(entry.path) for folder in folders for entry in files_of(folder))
-        return paths(path for path in files if scene.untouched(path, scene.retention.logs))
+        opened = {*scene.home.logs.glob("*.log")}
+        return paths(path for path in files if path not in opened and scene.untouched(path, scene.retention.logs))
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
         """Delete them, and the folders that are empty then."""
@@ -48,7 +51,10 @@ class AirflowRuns:
     why = "started before retention.logs; the last scheduled run of each DAG stays"
 
     def find(self, scene: Scene) -> list[Item]:
-        """The runs; their rows' size is not known, and SQLite uses their space again."""
+        """The runs; their rows' size is not known, and SQLite uses their space again.
+
+        Raises ServerError where one of that age is under way, which `airflow db clean` would delete with the others.
+        """
         database = scene.home.airflow / "airflow.db"
         if not database.exists():
             return []
@@ -57,7 +63,14 @@ class AirflowRuns:
             "(select max(id) from dag_run where run_type != 'manual' group by dag_id) order by id"
         )
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
-            rows = connection.execute(query, [_before(scene).strftime("%Y-%m-%d %H:%M:%S.%f")]).fetchall()
+            before = _before(scene).strftime("%Y-%m-%d %H:%M:%S.%f")
+            under_way = connection.execute(UNDER_WAY, [before]).fetchone()
+            rows = connection.execute(query, [before]).fetchall()
+        if under_way:
+            raise ServerError(
+                f"Airflow's run {'/'.join(under_way)} began before retention.logs and is not finished, and a clean-up "
+                "of Airflow's database would delete it too: end it (in Airflow, mark it as failed), and clean up again"
+            )
         return [Item(f"{dag}/{run}", 0) for dag, run in rows]
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
@@ -81,6 +94,11 @@ def _before(scene: Scene) -> datetime:
 
 
 def _remove_empty(folder: Path, top: Path) -> None:
-    while folder != top and not any(folder.iterdir()):
-        folder.rmdir()
+    while folder != top:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass  # somebody else's clean-up
+        except OSError:
+            return  # a task writes here again
         folder = folder.parent

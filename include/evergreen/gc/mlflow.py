@@ -60,10 +60,10 @@ class MlflowRuns:
         yield from items
 
 
-def is_away() -> bool:
-    """Whether a server is named and does not answer."""
+def is_away(tracked: bool) -> bool:
+    """Whether a server is named and does not answer, or none is named although there are versions (`tracked`)."""
     uri = tracking_uri()
-    return uri is not None and why_unreachable(uri) is not None
+    return tracked if uri is None else why_unreachable(uri) is not None
 
 
 def challenger(name: str) -> str | None:

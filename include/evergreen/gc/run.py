@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,6 +18,8 @@ from evergreen.locks import attempt
 from evergreen.params.retention import Retention
 from evergreen.project import Project
 
+# One kind's: a file that may not be read, a database that is locked or of another version, a command that hangs.
+PROBLEMS = (EvergreenError, OSError, sqlite3.Error, subprocess.TimeoutExpired)
 Progress = Callable[[str, int, int], None]  # the kind, how many are done, of how many
 
 
@@ -39,7 +43,7 @@ def find(project: Project, retention: Retention, progress: Progress = lambda *_:
         progress(kind.name, 0, 0)
         try:
             found.append(_said(kind, kind.find(scene)))
-        except EvergreenError as error:
+        except PROBLEMS as error:
             found.append(_said(kind, [], problem=str(error)))
     return found
 
@@ -66,7 +70,7 @@ def _free(kind: Kind, scene: Scene, progress: Progress) -> Freed:
             done.append(item)
             point(f"gc.{kind.name}")
             progress(kind.name, len(done), len(items))
-    except EvergreenError as error:
+    except PROBLEMS as error:
         return _said(kind, done, len(items) - len(done), str(error))
     return _said(kind, done, len(items) - len(done))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from evergreen import clock
 from evergreen.builds.checkout import made_ready
 from evergreen.builds.git import git
 from evergreen.builds.records import Clone, Record, record_place
+from evergreen.disk import is_full
 from evergreen.errors import BuildError, EvergreenError
 from evergreen.files import read_json
 from evergreen.ledger import Decision, Ledger, Promotion
@@ -30,32 +33,45 @@ class Scene:
 
     project: Project
     clone: Clone
-    ledger: Ledger
     retention: Retention
     now: datetime  # by the loop's clock
     started: float  # by the wall's; what is newer stays
     replaying: bool
-    challenger: str | None  # the build that MLflow calls so
-    mlflow_away: bool  # then an unfinished build stays: its run is found by its record
     dry: bool = True  # nothing is freed: what depends on what was freed before counts that as gone
 
     @classmethod
     def of(cls, project: Project, retention: Retention) -> Scene:
         """The use case as it is now."""
-        from evergreen.gc.mlflow import challenger, is_away
-
-        home, away = project.home, is_away()
+        home = project.home
         return cls(
             project=project,
             clone=Clone.of(project),
-            ledger=Ledger.open(home),
             retention=retention,
             now=clock.now(home),
             started=time.time(),
             replaying=clock.replay_time(home) is not None,
-            challenger=None if away else challenger(project.name),
-            mlflow_away=away,
         )
+
+    # Asked when they are needed: on a full disk the ledger cannot be opened until what needs none of them is freed.
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Decisions, promotions and requests."""
+        return Ledger.open(self.home)
+
+    @cached_property
+    def mlflow_away(self) -> bool:
+        """Whether MLflow holds versions and cannot be asked; no build expires then: the challenger is not known."""
+        from evergreen.gc.mlflow import is_away
+
+        return is_away(tracked=any(one.version is not None for one in self.ledger.promotions(self.name)))
+
+    @cached_property
+    def challenger(self) -> str | None:
+        """The build that MLflow calls so."""
+        from evergreen.gc.mlflow import challenger
+
+        return None if self.mlflow_away else challenger(self.name)
 
     @property
     def home(self) -> Home:
@@ -96,8 +112,10 @@ class Scene:
 
         Kept are those that were ever champion, the one that was judged last (`begin` compares with it), the challenger
         and the newest (a run may be on its way to the gate), what an open request is about, and whatever was made or
-        made again in the last days.
+        made again in the last days. None where it cannot be known which build is the challenger.
         """
+        if self.mlflow_away:
+            return {}
         tagged, kept, champion = self.tagged(), self._needed(), self.ledger.champion(self.name)
         found: dict[str, str] = {}
         judged = self._judged()
@@ -105,27 +123,41 @@ class Scene:
             old = all(self.older(one.as_of, self.retention.candidates) for one in decisions)
             if old and not any(_may_be_promoted(one, champion) for one in decisions):
                 found[build] = decisions[0].verdict
-        for build, record in ({} if self.mlflow_away else self.records()).items():
-            if build not in tagged and build not in judged and self.older(record.as_of, self.retention.candidates):
+        for build, record in self.records().items():  # tagged or not: what was never judged did not end
+            if build not in judged and self.older(record.as_of, self.retention.candidates):
                 found[build] = "unfinished"
         newest = max(tagged, default=None)
         return {
             build: why
             for build, why in found.items()
-            if build not in kept and build != newest and not self._made_lately(build)
+            if build not in kept and build != newest and not self._made_lately(build, build in judged)
         }
 
     def stale_worktrees(self) -> list[str]:
         """The builds whose worktree is older than the retention says, those that expired left out."""
-        folder, records, expired = self.home.builds(self.name), self.records(), self.expired()
+        folder, records = self.home.builds(self.name), self.records()
+        expired, judged = self._known()
         there = sorted(path.name for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
         return [
             build
             for build in there
             if build not in expired
-            and not self._made_lately(build)
+            and not self._made_lately(build, build in judged)
             and self.older(_opened(build, records.get(build), folder / build), self.retention.worktrees)
         ]
+
+    def _known(self) -> tuple[Collection[str], Collection[str]]:
+        """The builds that expired, and those that were judged.
+
+        On a disk so full that the ledger cannot be opened, none was judged, and whatever is not tagged is spared as if
+        it had expired: a worktree of a tagged build may go whatever was decided.
+        """
+        try:
+            return self.expired(), self._judged()
+        except EvergreenError:
+            if not is_full(self.home.root):
+                raise
+            return self.records().keys() - self.tagged().keys(), ()
 
     def _judged(self) -> dict[str, list[Decision]]:
         """Build to its decisions, newest first."""
@@ -144,12 +176,15 @@ class Scene:
             *(request.build for request in self.ledger.open_requests(self.name)),
         }
 
-    def _made_lately(self, build: str) -> bool:
-        """Whether a run of these days is at it; a backfill's `as_of` is old from the start. Not asked in a replay."""
+    def _made_lately(self, build: str, judged: bool) -> bool:
+        """Whether a run of these days is at it; a backfill's `as_of` is old from the start.
+
+        A replay makes months in an hour: there, only what no gate has come to may be under way between two tasks.
+        """
+        span = QUIET if self.replaying else self.retention.worktrees
         places = (record_place(self.clone, build), made_ready(self.clone.worktree(build)))
-        return not self.replaying and any(
-            place is not None and place.exists() and not self.untouched(place, self.retention.worktrees)
-            for place in places
+        return not (self.replaying and judged) and any(
+            place is not None and place.exists() and not self.untouched(place, span) for place in places
         )
 
 

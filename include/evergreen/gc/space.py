@@ -50,7 +50,10 @@ def read_space(home: Home, name: str) -> list[Space]:
 def measure(place: Path) -> tuple[int, int]:
     """The bytes and the number of the files at a place; what disappears meanwhile is not counted."""
     if not place.is_dir() or place.is_symlink():
-        return (place.lstat().st_size, 1) if place.exists() else (0, 0)
+        try:
+            return (place.lstat().st_size, 1) if place.exists() else (0, 0)
+        except FileNotFoundError:
+            return 0, 0
     size = files = 0
     folders: list[str] = [str(place)]
     while folders:

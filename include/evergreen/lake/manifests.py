@@ -3,6 +3,9 @@
 `<folder>/ledger/<seq>.json` says which files belong to the folder and how far the source was read. A manifest is
 written whole, then linked to its number: `os.link` fails where the number is taken, so of two writers one wins.
 Readers list manifests and never folders: a file that no manifest names is an orphan of a killed run.
+
+`<folder>/.newest.json` says how many manifests there were at least: else nobody would miss the last one, and its files
+would be taken for orphans. It is written after the commit; the next run puts right what a kill between the two left.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from pydantic import BaseModel, ConfigDict
 
 from evergreen import faults
 from evergreen.errors import LakeError
-from evergreen.files import naming, read_json, sync_folder
+from evergreen.files import naming, read_json, sync_folder, write_atomic
 
+_MARK = ".newest.json"
 _RESTORE = "restore it from a backup: the table's files cannot be told from leftovers without it"
 
 
@@ -60,6 +64,12 @@ class Manifest(BaseModel):
     committed_at: datetime
 
 
+class Newest(BaseModel):
+    """The number of a manifest that was committed; all up to it must be there."""
+
+    seq: int
+
+
 class Conflict(LakeError):
     """Another writer committed first; read the ledger again and start from there."""
 
@@ -67,16 +77,42 @@ class Conflict(LakeError):
 def read_manifests(folder: Path) -> list[Manifest]:
     """Every manifest of a lake folder, in order; an empty list where nothing was committed.
 
-    Raises LakeError naming one that was altered, or is missing before another: what it holds would be taken for
-    files that a killed run left.
+    Raises LakeError naming one that was altered or is missing: what it holds would be taken for files that a killed
+    run left.
     """
-    found = []
+    newest, found = _newest(folder), []  # in this order: a manifest is there before the mark says so
     for seq, path in enumerate(sorted((folder / "ledger").glob("*.json")), start=1):
         expected = path.with_name(f"{seq:08d}.json")
         if path != expected:
             raise LakeError(f"{expected} is missing, but {path.name} is there; {_RESTORE}")
         found.append(read_json(Manifest, path, _RESTORE))
+    if len(found) < newest:
+        missing = folder / "ledger" / f"{len(found) + 1:08d}.json"
+        raise LakeError(f"{missing} is missing, but {folder / _MARK} says that it was committed; {_RESTORE}")
     return found
+
+
+def unnamed(lake: Path, folder: Path, manifests: Iterable[Manifest]) -> list[Path]:
+    """The files of a lake folder and of its ledger that none of its manifests names, nor anybody reads."""
+    files = [file for manifest in manifests for file in manifest.files]
+    named = {file.path for file in files} | {file.rejects.path for file in files if file.rejects}
+    there = [path for path in folder.glob("*") if path.is_file() and path.name != _MARK]
+    return [path for path in there if path.relative_to(lake).as_posix() not in named] + [
+        *folder.glob("ledger/.manifest.*")
+    ]
+
+
+def mark_newest(folder: Path, seq: int) -> None:
+    """Say that manifest `seq` was committed, unless that is known."""
+    if seq > _newest(folder):
+        write_atomic(folder / _MARK, Newest(seq=seq).model_dump_json())
+
+
+def _newest(folder: Path) -> int:
+    try:
+        return read_json(Newest, folder / _MARK, "remove it: the next ingest or score writes it again").seq
+    except FileNotFoundError:
+        return 0  # nothing was committed, or by code that wrote no mark
 
 
 def commit(
@@ -104,4 +140,6 @@ def commit(
     finally:
         Path(temporary).unlink(missing_ok=True)
     sync_folder(ledger)
+    faults.point("manifest.committed")
+    mark_newest(folder, seq)
     return manifest

@@ -19,7 +19,7 @@ from evergreen.clock import format_time, naive, parse_time
 from evergreen.errors import LakeError
 from evergreen.faults import point
 from evergreen.files import write_atomic
-from evergreen.lake.manifests import DataFile, Manifest, commit, read_manifests
+from evergreen.lake.manifests import DataFile, Manifest, commit, mark_newest, read_manifests, unnamed
 from evergreen.lake.schema import ROW_GROUP, WRITER
 
 if TYPE_CHECKING:
@@ -111,12 +111,15 @@ def add_predictions(lake: Path, as_of: datetime, tables: Iterable[pa.Table]) -> 
     return commit(lake / FOLDER, seq, as_of, [file.data for file in files], position)
 
 
+def find_orphans(lake: Path) -> list[Path]:
+    """The files that no manifest names, left by killed runs. Raises LakeError where a manifest was lost."""
+    return sorted(unnamed(lake, lake / FOLDER, read_manifests(lake / FOLDER)))
+
+
 def remove_orphans(lake: Path) -> list[str]:
-    """Remove the files that no manifest names, left by killed runs; the caller holds the lock of scoring."""
-    folder = lake / FOLDER
-    known = {data.path for manifest in read_manifests(folder) for data in manifest.files}
-    present = [path for path in (*folder.glob("*"), *folder.glob("*/.manifest.*")) if path.is_file()]
-    orphans = sorted(path for path in present if path.relative_to(lake).as_posix() not in known)
+    """Remove the orphans; the caller holds the lock of scoring."""
+    orphans = find_orphans(lake)
+    mark_newest(lake / FOLDER, len(read_manifests(lake / FOLDER)))
     for path in orphans:
         path.unlink()
     return [path.name for path in orphans]

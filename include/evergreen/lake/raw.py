@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evergreen import faults
 from evergreen.errors import LakeError
 from evergreen.files import naming, publish
-from evergreen.lake.manifests import DataFile, Manifest, SideFile
+from evergreen.lake.manifests import DataFile, Manifest, SideFile, mark_newest, unnamed
 from evergreen.lake.rejects import Reject, RejectWriter
 from evergreen.lake.schema import FILE_ROWS, ROW_GROUP, WRITER
 from evergreen.paths import file_sha256
@@ -27,22 +27,26 @@ def raw_folder(lake: Path, table: str) -> Path:
     return lake / "raw" / table
 
 
-def remove_orphans(lake: Path, table: str, manifests: Iterable[Manifest]) -> int:
-    """Delete what no manifest names, which a killed run left; the caller holds the table's ingest lock.
+def find_orphans(lake: Path, table: str, manifests: Iterable[Manifest]) -> list[Path]:
+    """What no manifest names, which a killed run left.
 
-    Raises LakeError, with nothing deleted, where such a file was validated once: then its manifest was lost.
+    Raises LakeError where such a file was validated once: then its manifest was lost.
     """
     folder = raw_folder(lake, table)
-    files = [file for manifest in manifests for file in manifest.files]
-    named = {file.path for file in files} | {file.rejects.path for file in files if file.rejects}
-    left = [path for path in folder.glob("*") if path.is_file() and path.relative_to(lake).as_posix() not in named]
-    left += folder.glob("ledger/.manifest.*")
+    left = unnamed(lake, folder, manifests)
     for path in left:
         if (lake / "validation" / table / f"{path.stem}.json").exists():
             raise LakeError(
                 f"{path} was committed and validated, but no manifest in {folder / 'ledger'} names it any more: "
                 "restore the missing one from a backup"
             )
+    return left
+
+
+def remove_orphans(lake: Path, table: str, manifests: Sequence[Manifest]) -> int:
+    """Delete the orphans, all or, where one was validated once, none; the caller holds the table's ingest lock."""
+    left = find_orphans(lake, table, manifests)
+    mark_newest(raw_folder(lake, table), len(manifests))
     for path in left:
         path.unlink()
     return len(left)

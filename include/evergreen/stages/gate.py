@@ -102,7 +102,9 @@ def _stored(ledger: Ledger, name: str, build: str, champion: Promotion | None) -
 def _judge(opened: Build, candidate: Bundle, as_of: datetime, actor: str, champion: Promotion | None) -> Decision:
     from evergreen.registry.evidence import as_evidence, load_evidence, store_evidence
 
-    if as_of < opened.record.as_of:  # the decision would stand, also when the clock is right again
+    if as_of.replace(microsecond=0) < opened.record.as_of.replace(
+        microsecond=0
+    ):  # the decision would stand, also when the clock is right again
         raise EvergreenError(
             f"the build {opened.id} stands at {format_time(opened.record.as_of)} and cannot be judged as of "
             f"{format_time(as_of)}, which is earlier: look at the clock, or give a later as_of"

@@ -26,6 +26,11 @@ class SnapshotResult(BaseModel):
     late: dict[str, str] = {}  # table: how late, in words
 
 
+def lock_name(project: Project) -> str:
+    """The lock of the one who writes this checkout's data/."""
+    return f"snapshot{str(project.root).replace('/', '~')}"
+
+
 @full_disk_is_said()
 def snapshot(project: Project, as_of: datetime) -> SnapshotResult:
     """Write what was known at `as_of`; the same rows give the same bytes and the same id.
@@ -49,7 +54,7 @@ def snapshot(project: Project, as_of: datetime) -> SnapshotResult:
         )
     own_time = project.params.prediction.label.known_at is not None  # else a label is known when its row is
     settled = newest_label(tables, project.params, as_of) if own_time else None
-    with lock(project.home, f"snapshot{str(project.root).replace('/', '~')}"):
+    with lock(project.home, lock_name(project)):
         info = write_snapshot(con, tables, project, settled)
     late = late_tables(newest_known(tables, tables), project.params.tables, as_of)
     for name, text in late.items():
