@@ -19,7 +19,7 @@ class Temporaries:
     def find(self, scene: Scene) -> list[Item]:
         """Hidden files of the home's own folders, half-copied bundles, and a snapshot that was never put in place."""
         home, name = scene.home, scene.name
-        found = [*home.root.glob(".clock.json.*"), *home.root.glob(".format.json.*")]
+        found = [path for kept in ("clock", "format", "connections") for path in home.root.glob(f".{kept}.json.*")]
         for folder in (scene.project.lake / "validation", home.reports(name), home.evidence):
             found += [path for path in folder.rglob(".*") if path.is_file()]
         for folder in (home.models(name), home.builds(name)):
