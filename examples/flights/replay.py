@@ -16,7 +16,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from evergreen import clock
 from evergreen.ledger import Ledger
@@ -52,6 +52,12 @@ class Replay:
     def say(self, text: str) -> None:
         """A line that stays above the progress display."""
         self.progress.console.print(text, highlight=False)
+
+    def step(self, bar: TaskID, text: str) -> None:
+        """Say what is being done: beside the bar, or where there is none, such as in a log, as a line."""
+        self.progress.update(bar, description=text)
+        if not self.progress.console.is_terminal:
+            self.say(f"  {text}")
 
     def ingest(self, as_of: datetime) -> None:
         """Feed what became known by `as_of`, ingest it, move the clock there, and wait for the scoring it starts.
@@ -132,7 +138,8 @@ def _replay(replay: Replay, weeks: int) -> list[datetime]:
         replay.api.wait_for_dag(replay.dag(stage))
         replay.api.unpause(replay.dag(stage))
     replay.ingest(FIRST)
-    replay.progress.update(bar, advance=1, description="January to March: train the first champion")
+    replay.progress.advance(bar)
+    replay.step(bar, "January to March: train the first champion")
     replay.retrain(FIRST)
     champion = Ledger.open(replay.project.home).champion(replay.project.name, at=FIRST)
     replay.say(f"  {FIRST:%d %b}: the first champion is {champion.build if champion else 'missing'}")
@@ -140,7 +147,7 @@ def _replay(replay: Replay, weeks: int) -> list[datetime]:
     replayed = []
     for number in range(1, weeks + 1):
         as_of = FIRST + number * timedelta(days=7)
-        replay.progress.update(bar, description=f"week to {as_of:%d %B}: feed, ingest, score, monitor")
+        replay.step(bar, f"week to {as_of:%d %B}: feed, ingest, score, monitor")
         replay.ingest(as_of)
         replay.monitor(as_of)
         replayed.append(as_of)

@@ -27,10 +27,13 @@ def nearest(name: object, known: Collection[str]) -> str:
 
 
 def parse_duration(value: Any) -> Any:
-    """Turn `7 days`, `6 hours` or `90 seconds` into a timedelta; raise ValueError for other text."""
-    if not isinstance(value, str):
+    """Turn `7 days`, `6 hours` or `90 seconds` into a timedelta; raise ValueError for other text, and for numbers.
+
+    `30` is meant as days as often as not, and would be seconds.
+    """
+    if value is None or isinstance(value, timedelta):
         return value
-    match = _DURATION.match(value)
+    match = _DURATION.match(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("write a duration as a whole number and a unit, such as `6 hours` or `7 days`")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])

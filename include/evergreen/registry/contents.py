@@ -62,7 +62,8 @@ def tags(outcome: Outcome) -> dict[str, str]:
     return hashes | {
         "mlflow.source.git.commit": commit,
         "mlflow.source.name": tag,
-        "mlflow.note.content": f"Build `{tag}`. To reproduce it: `git checkout {tag} && dvc pull && dvc repro`.",
+        "mlflow.note.content": f"Build `{tag}`. To reproduce it: `git checkout {tag} && dvc pull && "
+        "dvc repro --force`; docs/reproduce-a-build.md has the rest.",
         "evergreen.tag": tag,
         "evergreen.snapshot": outcome.snapshot["id"],
         "evergreen.cutoff": format_time(outcome.bundle.training.cutoff),
