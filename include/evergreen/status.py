@@ -139,7 +139,7 @@ def render_status(status: Status) -> str:
         if table.rejects:
             more = f", and {len(table.rejects) - 1} files before it" if len(table.rejects) > 1 else ""
             lines.append(f"    records that could not be rows: {table.rejects[-1]}{more}")
-        lines += [f"    refused: {text}" for text in table.refused]
+        lines += [f"    does not count: {text}" for text in table.refused]
         lines += [f"    discarded: {text}" for text in table.discarded]
         lines += [f"    {table.later}"] if table.later else []
         lines += [f"    warning: {text}" for text in table.notes]
