@@ -40,7 +40,8 @@ def test_stages_after_the_clock_was_set_back(world: World, record_property: Told
     assert json.loads(world.command("snapshot").out)["id"] == then
 
     after = world.content()
-    ours = ("./", "data/", "drops/")  # the main checkout's snapshot is a new one, the drops are the test's
+    # The main checkout's snapshot is a new one, the drops are the test's, and so is the manifest that the mark counts.
+    ours = ("./", "data/", "drops/", ".evergreen/lake/small/raw/outcomes/.newest.json")
     assert [place for place, sha in before.items() if after.get(place) != sha and not place.startswith(ours)] == []
 
 

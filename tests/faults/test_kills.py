@@ -23,9 +23,10 @@ def _points(folder: Path) -> set[str]:
     return {name for file in folder.rglob("*.py") for name in re.findall(r'\bpoint\(f?"([^"]+)"\)', file.read_text())}
 
 
-# Read from the code, so that a new point cannot be forgotten. Those of a source need its server, see tests/sources;
-# those of a clean-up need something to clean up, see tests/gc; who is alone never comes by that of a lock.
-SOURCES = _points(LIBRARY / "sources")
+# Read from the code, so that a new point cannot be forgotten. Those of a source need its server, see tests/sources, and
+# so does that of messages which cannot be rows; those of a clean-up need something to clean up, see tests/gc; who is
+# alone never comes by that of a lock.
+SOURCES = _points(LIBRARY / "sources") | {"ingest.rejects"}
 POINTS = sorted(_points(LIBRARY) - SOURCES - _points(LIBRARY / "gc") - {"lock.waits"})
 
 
