@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from evergreen.errors import SourceError
+from evergreen.errors import ParamsError, SourceError
+from evergreen.sources.base import Request
+from evergreen.sources.catalog import open_source
 from tests.sources.drops import SCHEMA, read_one, settled
 
 HEADER = b"id,at,name,x\n"
@@ -64,6 +66,56 @@ def test_moments_with_and_without_offset_may_be_mixed(read: Read) -> None:
     texts = ("2013-01-01", "2013-01-01T05:00-05:00", "", "2013-01-01T07:00", "2013-01-01T08:00Z")
     rows = read(HEADER + "".join(f"1,{text},ann,2.5\n" for text in texts).encode())
     assert [row["at"] and row["at"].hour for row in rows] == [0, 10, None, 7, 8]
+
+
+DATED = pa.schema([("id", pa.int64()), ("day", pa.date32()), ("at", pa.timestamp("us"))])
+FORMATS = {"day": "%d.%m.%Y", "at": "%d/%m/%y %H:%M:%S%z"}
+
+
+def test_dates_are_read_as_their_column_writes_them(read: Read) -> None:
+    content = b"id;day;at\n1;31.01.2013;31/01/13 12:00:00+0200\n2;;\n3;1.2.2013;01/02/13 00:30:00.5Z\n"
+    with pytest.raises(SourceError, match=r"row 4 .*column `at`: `01/02/13 00:30:00.5Z` is not a timestamp as `date_f"):
+        read(content, schema=DATED, delimiter=";", date_formats=FORMATS)
+    assert read(content.replace(b".5Z", b"Z"), schema=DATED, delimiter=";", date_formats=FORMATS) == [
+        {"id": 1, "day": date(2013, 1, 31), "at": datetime(2013, 1, 31, 10)},
+        {"id": 2, "day": None, "at": None},
+        {"id": 3, "day": date(2013, 2, 1), "at": datetime(2013, 2, 1, 0, 30)},
+    ]
+
+
+@pytest.mark.parametrize("text", ["31.02.2013", "2013-01-31", "1.2.13", "01.02.2013 00:00", "soon"])
+def test_a_date_that_is_written_otherwise_or_that_is_none_is_refused(read: Read, text: str) -> None:
+    content = b"id,day,at\n1,31.01.2013,\n" + f"2,{text},\n".encode()
+    with pytest.raises(SourceError, match=rf"drop.csv: row 3 .*column `day`: `{text}` is not a date .*%d.%m.%Y"):
+        read(content, schema=DATED, date_formats=FORMATS)
+
+
+def test_a_time_in_a_column_of_days_is_not_lost_in_silence(read: Read) -> None:
+    content = b"id,day,at\n1,31.01.2013 00:00,\n2,31.01.2013 07:00,\n"
+    with pytest.raises(SourceError, match=r"row 3 .*column `day`: `31.01.2013 07:00` is not a date"):
+        read(content, schema=DATED, date_formats={"day": "%d.%m.%Y %H:%M"})
+
+
+def test_a_sample_shows_dates_as_such_and_those_written_otherwise_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "drop.csv").write_bytes(b"id,day,at\n1,31.01.2013,31/01/13 12:00:00Z\n2,soon,\n")
+    source = open_source("jobs", {"kind": "csv", "path": "*.csv", "date_formats": FORMATS})
+    sample = source.sample(Request(tmp_path, "jobs", DATED, datetime(2013, 4, 1, tzinfo=UTC)), 10)
+    assert sample["day"].to_pylist() == ["2013-01-31", "soon"]
+    assert sample["at"].to_pylist() == [datetime(2013, 1, 31, 12), None]
+
+
+@pytest.mark.parametrize(
+    ("formats", "said"),
+    [
+        ({"day": "%d.%m."}, "`%d.%m.` of `day` says no year"),
+        ({"day": "%Y-%q"}, "`%Y-%q` of `day`: .*bad directive"),
+        ({"sold": "%Y"}, r"tables.jobs.source.date_formats` names `sold`: declare it .* of type date or timestamp"),
+        ({"id": "%Y"}, r"date_formats` names `id`"),
+    ],
+)
+def test_a_bad_format_is_named(read: Read, formats: dict[str, str], said: str) -> None:
+    with pytest.raises(ParamsError, match=said):
+        read(b"id,day,at\n", schema=DATED, date_formats=formats)
 
 
 def test_empty_is_missing_and_other_texts_only_where_told(read: Read) -> None:

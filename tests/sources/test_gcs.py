@@ -115,6 +115,13 @@ def test_objects_of_every_format_are_read(bucket: Bucket, name: str, content: by
     assert set(wanted.sample(5).column_names) >= {"id", "due", "name"}
 
 
+def test_dates_of_a_csv_may_be_written_otherwise(bucket: Bucket) -> None:
+    bucket.put("x.csv", CSV.replace(b"2013-01-01T05:00:00Z", b"01.01.2013 05:00"))
+    wanted = reader(bucket, date_formats={"due": "%d.%m.%Y %H:%M"})
+    assert wanted.read() == [ROW]
+    assert wanted.sample(5)["due"].to_pylist() == [ROW["due"]]
+
+
 def test_what_is_stored_as_gzip_is_checked_as_it_is_stored(bucket: Bucket) -> None:
     bucket.put("x.csv", gzip.compress(CSV), encoding="gzip")
     assert reader(bucket).read() == [ROW]

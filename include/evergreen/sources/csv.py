@@ -14,6 +14,7 @@ from pydantic import Field
 
 from evergreen.sources import csv_checks as checks
 from evergreen.sources.base import Request
+from evergreen.sources.csv_dates import DESCRIPTION, DateFormats, check_formats
 from evergreen.sources.csv_reader import BLOCK, CODECS, CsvReader, Opener
 from evergreen.sources.files import Drop, FileSource
 
@@ -30,9 +31,11 @@ class Csv(FileSource):
 
     delimiter: str = Field(",", min_length=1, max_length=1, description="The character between two values.")
     null_values: tuple[str, ...] = Field(("",), description="Texts that mean a missing value, in every column.")
+    date_formats: DateFormats = Field({}, description=DESCRIPTION)
 
     def drop(self, request: Request, name: str) -> CsvFile:
         """The file of that name, unread."""
+        check_formats(self.date_formats, request)
         return CsvFile(name, request.root / name, request.schema, options=self)
 
 
@@ -64,7 +67,8 @@ class CsvFile(Drop):
 
     def _reader(self, stream: BufferedReader) -> CsvReader:
         text = FileText(self.path, stream, self.has_read)
-        return CsvReader(self.origin, text, self.schema, self.options.delimiter, self.options.null_values)
+        options = self.options
+        return CsvReader(self.origin, text, self.schema, options.delimiter, options.null_values, options.date_formats)
 
 
 @dataclass(frozen=True)

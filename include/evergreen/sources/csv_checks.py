@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evergreen.sources import csv_dates
 from evergreen.sources.files import Refused
 
 if TYPE_CHECKING:
@@ -83,14 +84,20 @@ def check_quotes(stream: Any, delimiter: str, rows: int, longest: int) -> None:
         raise Refused(f"a quote is not closed: {rows} rows were read where a strict reader finds {found}")
 
 
-def convert(batch: pa.RecordBatch, schema: pa.Schema, before: int) -> pa.RecordBatch:
+def convert(
+    batch: pa.RecordBatch, schema: pa.Schema, before: int, formats: Mapping[str, str] | None = None
+) -> pa.RecordBatch:
     """The batch in `schema`: text becomes UTC moments. `before` is how many rows of the file came earlier."""
     import pyarrow as pa
+
+    formats = formats or {}
 
     arrays = []
     for field in schema:
         array = batch.column(field.name)
-        if array.type != field.type:
+        if field.name in formats:
+            array = csv_dates.parse(array, field, formats[field.name], before + 2)
+        elif array.type != field.type:
             array = _moments(array, field, before)
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evergreen.sources import csv_checks as checks
+from evergreen.sources import csv_dates as dates
 from evergreen.sources.csv_header import check_header, read_header
 from evergreen.sources.files import Refused
 
@@ -51,6 +52,7 @@ class CsvReader:
     schema: pa.Schema
     delimiter: str
     null_values: tuple[str, ...]
+    date_formats: Mapping[str, str] = field(default_factory=dict)
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """The rows in the declared schema; Refused names the row, the column and the value."""
@@ -66,7 +68,7 @@ class CsvReader:
                 try:
                     with closing(self._parsed(part)) as parsed:
                         for batch in parsed:
-                            yield checks.convert(batch, self.schema, rows)
+                            yield checks.convert(batch, self.schema, rows, self.date_formats)
                             rows += batch.num_rows
                 except pa.ArrowInvalid as error:
                     self.text.counts().check_text()
@@ -82,7 +84,11 @@ class CsvReader:
         from pyarrow import csv
 
         convert = csv.ConvertOptions(
-            column_types={field.name: pa.binary() for field in self.schema if pa.types.is_string(field.type)},
+            column_types={
+                one.name: pa.binary()
+                for one in self.schema
+                if pa.types.is_string(one.type) or one.name in self.date_formats
+            },
             null_values=self.null_values,
             strings_can_be_null=True,
         )
@@ -94,13 +100,23 @@ class CsvReader:
                     # With one thread, by which Arrow knows a bad row's number.
                     csv.open_csv(native, self._read_options(False), self._parse_options(), convert) as reader,
                 ):
-                    return pa.Table.from_batches([_decoded(reader.read_next_batch())])
+                    return self._dated(pa.Table.from_batches([_decoded(reader.read_next_batch())]))
             except StopIteration:
                 return None
             except pa.ArrowInvalid as error:
                 if "Empty CSV file" in str(error):
                     return None
                 raise Refused(checks.explain(str(error), header)) from None
+
+    def _dated(self, table: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        for name, pattern in self.date_formats.items():
+            for index in table.schema.get_all_field_indices(name):
+                if pa.types.is_string(table.column(index).type):
+                    values = dates.sampled(table.column(index), self.schema.field(name), pattern)
+                    table = table.set_column(index, name, values)
+        return table
 
     def _header(self) -> list[str]:
         with self.text.stream() as stream:
@@ -133,13 +149,17 @@ class CsvReader:
         import pyarrow as pa
         from pyarrow import csv
 
-        texts = {field.name: pa.string() for field in self.schema if pa.types.is_timestamp(field.type)}
+        texts = {
+            one.name: pa.string()
+            for one in self.schema
+            if pa.types.is_timestamp(one.type) or one.name in self.date_formats
+        }
         return csv.open_csv(
             native,
             read_options=self._read_options(threads),
             parse_options=self._parse_options(),
             convert_options=csv.ConvertOptions(
-                column_types={field.name: field.type for field in self.schema} | texts,
+                column_types={one.name: one.type for one in self.schema} | texts,
                 include_columns=self.schema.names,
                 null_values=self.null_values,
                 strings_can_be_null=True,

@@ -22,6 +22,7 @@ from evergreen import faults
 from evergreen.errors import SourceError
 from evergreen.params.base import Duration, Section
 from evergreen.sources.base import Inferred, Request
+from evergreen.sources.csv_dates import DESCRIPTION, DateFormats, check_formats
 from evergreen.sources.files import together
 from evergreen.sources.gcs_client import open_client
 from evergreen.sources.gcs_object import GcsFile
@@ -57,6 +58,7 @@ class Gcs(Inferred, Section):
     )
     delimiter: str = Field(",", min_length=1, max_length=1, description="csv: the character between two values.")
     null_values: tuple[str, ...] = Field(("",), description="csv, jsonl: texts that mean a missing value.")
+    date_formats: DateFormats = Field({}, description="csv: " + DESCRIPTION[0].lower() + DESCRIPTION[1:])
     fields: dict[str, str] = Field({}, description="jsonl: column to its path in a record, such as `lat: place.lat`.")
     optional: tuple[str, ...] = Field((), description="jsonl: columns that may be absent from all records.")
     epoch: Epoch | None = Field(None, description="jsonl: what a number in a timestamp column counts since 1970.")
@@ -69,6 +71,7 @@ class Gcs(Inferred, Section):
 
     def deliveries(self, request: Request) -> Iterator[GcsFile]:
         """The objects whose content is new (`Request.is_new`), in the order of their names."""
+        check_formats(self.date_formats, request)
         with closing(open_client(self.connection)) as client:
             listed: set[str] = set()
             new: list[tuple[str, Object]] = []
@@ -86,6 +89,7 @@ class Gcs(Inferred, Section):
 
     def sample(self, request: Request, rows: int) -> pa.Table | None:
         """The first rows of the objects in the order of their names; types as they say, or inferred."""
+        check_formats(self.date_formats, request)
         parts: list[pa.Table] = []
         with closing(open_client(self.connection)) as client:
             for sha256, found in self._listed(client):

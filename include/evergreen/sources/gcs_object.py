@@ -111,8 +111,8 @@ class GcsFile:
         )
 
     def _reader(self, stored: Download) -> CsvReader:
-        text = StreamText(stored, self._suffix)
-        return CsvReader(self.origin, text, self.schema, self.options.delimiter, self.options.null_values)
+        text, options = StreamText(stored, self._suffix), self.options
+        return CsvReader(self.origin, text, self.schema, options.delimiter, options.null_values, options.date_formats)
 
     def _format(self) -> str:
         name = PurePosixPath(self.wanted.name)
