@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    NewPartitions,
+    NewTopic,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)  # fmt: skip
 
 from evergreen.local import kafka
+from tests.tls import make_certificate
 
 _numbers = itertools.count()
 READY_SECONDS = 120  # on a machine that is busy with much else
@@ -46,15 +54,26 @@ class KafkaServer:
             assert time.monotonic() < deadline, (self.folder / "log").read_text()
 
     def _listen_with_password(self, port: int, password: str) -> None:
-        """One more listener, for a client that logs in as `reader`."""
+        """One more listener, with TLS, for a client that logs in as `reader`, by PLAIN or SCRAM."""
         place = self.folder / "server.properties"
         lines = place.read_text().replace(",CONTROLLER://", f",SASL://127.0.0.1:{port},CONTROLLER://")
-        lines = lines.replace("PLAINTEXT:PLAINTEXT,", "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,")
-        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        lines = lines.replace("PLAINTEXT:PLAINTEXT,", "PLAINTEXT:PLAINTEXT,SASL:SASL_SSL,")
+        login = "org.apache.kafka.common.security"
+        certificate, key = make_certificate(self.folder)
+        key.write_text(key.read_text() + certificate.read_text())
         place.write_text(
-            f"{lines}\nsasl.enabled.mechanisms = PLAIN\n"
-            f'listener.name.sasl.plain.sasl.jaas.config = {login} user_reader="{password}";\n'
+            f"{lines}\nsasl.enabled.mechanisms = PLAIN,SCRAM-SHA-512\n"
+            f"listener.name.sasl.plain.sasl.jaas.config = {login}.plain.PlainLoginModule required"
+            f' user_reader="{password}";\n'
+            f"listener.name.sasl.scram-sha-512.sasl.jaas.config = {login}.scram.ScramLoginModule required;\n"
+            f"listener.name.sasl.ssl.keystore.type = PEM\nlistener.name.sasl.ssl.keystore.location = {key}\n"
         )
+
+    def let_in_by_scram(self, user: str, password: str) -> None:
+        """Keep a user's password for SCRAM, as the cluster itself does."""
+        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        change = UserScramCredentialUpsertion(user, info, password.encode())
+        self.admin.alter_user_scram_credentials([change])[user].result()
 
     @property
     def pid(self) -> int:

@@ -61,9 +61,12 @@ def test_the_end_is_the_one_seen_at_the_start(make_world: MakeWorld, monkeypatch
         if name == "kafka.batch":
             world.put(range(100, 200))
 
-    monkeypatch.setattr(source.faults, "point", more)
-    assert world.ingest().rows == 100
-    assert world.ingest().rows == 100
+    with monkeypatch.context() as patch:
+        patch.setattr(source.faults, "point", more)
+        result = world.ingest()
+    assert (result.rows, result.lag) == (100, "100 offsets")
+    result = world.ingest()
+    assert (result.rows, result.lag) == (100, "0 offsets")
     assert world.ids() == list(range(200))
 
 

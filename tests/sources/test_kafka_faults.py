@@ -19,6 +19,7 @@ from evergreen.sources import kafka as source
 from tests.brokers import KafkaServer
 from tests.servers import free_port, kafka_server
 from tests.sources.kafka_worlds import World, job
+from tests.tls import make_certificate
 
 
 @contextmanager
@@ -84,11 +85,43 @@ def own_broker(tmp_path: Path) -> Iterator[KafkaServer]:
         yield server
 
 
-def test_a_broker_that_dies_in_the_middle_of_a_read_and_comes_back(
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+def test_tls_and_sasl_are_those_of_the_connection(
     own_broker: KafkaServer, make_project: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], mechanism: str,
 ) -> None:  # fmt: skip
     caplog.set_level(logging.DEBUG)
+    own_broker.let_in_by_scram("reader", PASSWORD)
+    world = make_world(own_broker, make_project, tmp_path / "project", monkeypatch)
+    world.with_options(timeout="5 seconds", group="shows-lag")
+    ca, other = own_broker.folder / "ca.pem", tmp_path / "other"
+    other.mkdir()
+    extra = {
+        "bootstrap.servers": f"127.0.0.1:{PORT}", "security.protocol": "SASL_SSL", "sasl.mechanism": mechanism,
+        "ssl.ca.location": str(ca),
+    }  # fmt: skip
+    connection = {"conn_type": "kafka", "login": "reader", "password": PASSWORD}
+    for wrong, password, said in (
+        ({"ssl.ca.location": str(make_certificate(other)[0])}, PASSWORD, "certificate verify failed"),
+        ({"security.protocol": "SASL_PLAINTEXT"}, PASSWORD, "brokers are down.*`security.protocol` that of its port"),
+        ({}, f"{PASSWORD}-wrong", "[Aa]uthentication failed"),
+    ):
+        tree = {**connection, "password": password, "extra": extra | wrong}
+        monkeypatch.setenv("AIRFLOW_CONN_STREAM", json.dumps(tree))
+        with pytest.raises(SourceError, match=said) as error:
+            world.ingest()
+        assert PASSWORD not in str(error.value)
+    monkeypatch.setenv("AIRFLOW_CONN_STREAM", json.dumps({**connection, "extra": extra}))
+    result = world.ingest()
+    world.require_all()
+    kept = b"".join(path.read_bytes() for path in world.project.home.root.rglob("*") if path.is_file())
+    assert PASSWORD.encode() not in kept
+    assert PASSWORD not in caplog.text + "".join(capfd.readouterr()) + result.model_dump_json()
+
+
+def test_a_broker_that_dies_in_the_middle_of_a_read_and_comes_back(
+    own_broker: KafkaServer, make_project: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     world = make_world(own_broker, make_project, tmp_path / "project", monkeypatch)
     own_broker.put(world.topic, ({**job(number), "more": "x" * 1000} for number in range(5000, 45_000)), 1)
     restarts: list[threading.Thread] = []
@@ -106,18 +139,6 @@ def test_a_broker_that_dies_in_the_middle_of_a_read_and_comes_back(
     restarts[0].join()
     assert result.rows == 3 * 40 + 40_000
     world.require_all()
-
-    # The same with a password: right, then wrong, and never shown.
-    extra = {"bootstrap.servers": f"127.0.0.1:{PORT}", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
-    connection = {"conn_type": "kafka", "login": "reader", "password": PASSWORD, "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_STREAM", json.dumps(connection))
-    world.put(range(50_000, 50_007))
-    assert world.ingest().rows == 7
-    monkeypatch.setenv("AIRFLOW_CONN_STREAM", json.dumps({**connection, "password": f"{PASSWORD}-wrong"}))
-    world.with_options(timeout="3 seconds")
-    with pytest.raises(SourceError, match="Authentication failed") as error:
-        world.ingest()
-    assert PASSWORD not in str(error.value) + caplog.text
 
     monkeypatch.setenv("AIRFLOW_CONN_STREAM", own_broker.uri)
     own_broker.kill()

@@ -87,6 +87,12 @@ def test_pieces_cover_everything_once() -> None:
     assert list(ranges.plan(of, {n: extent.end for n, extent in of.extents.items()}, 10)) == []
 
 
+def test_how_far_behind_a_position_is_counts_new_partitions_too() -> None:
+    assert ranges.behind(topic((0, 9), (5, 7)), at(4, 7)) == 5
+    assert ranges.behind(topic((0, 9), (5, 7), (0, 3)), at(4, 7)) == 8
+    assert ranges.behind(topic((0, 2)), at(4)) == 0  # it was cut
+
+
 def test_names_and_digests_differ_where_the_pieces_do() -> None:
     of = topic((0, 9))
     parts = tuple(Range(number, 0, 9) for number in range(9))

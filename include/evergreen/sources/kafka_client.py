@@ -99,14 +99,14 @@ class TopicClient:
         first, end = ({at.partition: self._result(one).offset for at, one in answer.items()} for answer in asked)
         return Topic(self.topic, id_, {number: Extent(first[number], end[number]) for number in partitions})
 
-    def require_same(self, topic: Topic) -> None:
-        """Raise SourceError where the topic is not the one that it was."""
-        from confluent_kafka import TopicCollection
-
-        if self._described(TopicCollection([self.topic]))[0] != topic.id:
+    def require_same(self, topic: Topic) -> Topic:
+        """The topic as it is now. Raises SourceError where it is not the one that it was."""
+        now = self.describe()
+        if now.id != topic.id:
             raise SourceError(
                 f"{self.topic} was deleted and made again while it was read; nothing of this piece is taken"
             )
+        return now
 
     def read(self, part: Range) -> Iterator[list[Message]]:
         """The messages of a range in order, in lists of at most ROWS and about BYTES.
@@ -214,6 +214,8 @@ class TopicClient:
         text = f"Kafka, connection `{self._connection}`: {what}"
         if self._trouble is not None:
             text += f" (the client says: {self._trouble.str()})"
+            if self._trouble.name() == "_ALL_BROKERS_DOWN":
+                text += "; is the address right, and `security.protocol` that of its port?"
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return SourceError(text)

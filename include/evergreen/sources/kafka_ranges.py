@@ -106,6 +106,12 @@ def after(topic: Topic, position: Mapping[str, Any], reached: Mapping[int, int])
     return {**position, topic.name: {"id": topic.id, "next": {str(n): reached[n] for n in sorted(reached)}}}
 
 
+def behind(topic: Topic, position: Mapping[str, Any]) -> int:
+    """How many offsets the topic holds beyond a position of it; some may hold no message."""
+    reached = position[topic.name]["next"]
+    return sum(max(0, extent.end - reached.get(str(number), 0)) for number, extent in topic.extents.items())
+
+
 def _loss(number: int, wanted: int, extent: Extent) -> str | None:
     if wanted < extent.first:
         what, way = f"now begins at {extent.first}: {extent.first - wanted} offsets are lost", extent.first
