@@ -107,6 +107,10 @@ class Site:
                     pass  # the client has read enough
                 self.close_connection = reply.cut is not None or reply.parts is not None
 
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.do_GET()
+
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 

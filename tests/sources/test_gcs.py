@@ -18,6 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from evergreen.errors import SourceError
 from evergreen.lake.manifests import read_manifests
@@ -31,6 +33,7 @@ from evergreen.stages.ingest import DeliveriesRefused, ingest
 from tests.buckets import Bucket, Proxy, gcs_server
 from tests.servers import free_port
 from tests.sources.reading import Reader
+from tests.web import Asked, Reply, Site, as_json
 
 # Google's client leaves an answer such as 503 open when it asks again; the collector closes it.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -330,6 +333,42 @@ def test_no_such_bucket_host_and_credentials_are_named(
         assert "s3cret" not in f"{caught.value} {caught.value.__cause__} {caplog.text}"
 
 
+def test_a_service_account_is_who_it_is_and_leaves_no_secret_anywhere(
+    bucket: Bucket, proxy: Proxy, site: Site, make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    caplog.set_level(logging.DEBUG)
+    asked = []
+
+    def token(request: Asked) -> Reply:
+        asked.append(request)
+        return as_json({"access_token": "marker-token", "expires_in": 3600, "token_type": "Bearer"})
+
+    site.routes["/token"] = token
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    key = {
+        "type": "service_account", "client_email": "reader@example.com", "private_key_id": "1", "private_key": pem,
+        "token_uri": f"{site.url}/token",
+    }  # fmt: skip
+    extra = {"keyfile_dict": json.dumps(key), "endpoint": proxy.url}
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps({"conn_type": "google_cloud_platform", "extra": extra}))
+    bucket.put("x.csv", csv_of(0, 10))
+    project = bucket_project(make_project, bucket, connection="store", give_up_after="1 second")
+    result = ingest(project, "jobs", NOW)
+    assert result.rows == 10
+    assert len(asked) == 1
+    bucket.put("y.csv", csv_of(0, 11))
+    proxy.fault = lambda line: "503"
+    with pytest.raises(SourceError) as caught:
+        ingest(project, "jobs", NOW)
+    kept = "".join(path.read_bytes().decode("latin-1") for path in project.home.root.rglob("*") if path.is_file())
+    shown = f"{caught.value} {caught.value.__context__} {caplog.text} {result} {kept} {capfd.readouterr()}"
+    assert "marker-token" not in shown
+    assert pem.splitlines()[1] not in shown
+
+
 RUN = """
 import sys
 from datetime import UTC, datetime
@@ -344,6 +383,7 @@ LEFT = """
 import sys
 from evergreen.errors import SourceError
 from tests.sources.reading import Reader
+from tests.web import Asked, Reply, Site, as_json
 from tests.sources.test_gcs import SCHEMA
 from evergreen.sources.catalog import open_source
 
