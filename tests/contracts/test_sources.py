@@ -17,6 +17,7 @@ from evergreen.errors import ParamsError, SourceError
 from evergreen.lake.manifests import read_manifests
 from evergreen.lake.raw import raw_folder
 from evergreen.project import Project
+from evergreen.sources import commands
 from evergreen.sources.base import Receipt, Request, Source
 from evergreen.sources.catalog import SOURCES, open_source
 from evergreen.stages.ingest import DeliveriesRefused, ingest
@@ -314,3 +315,16 @@ def test_a_sample_shows_the_first_rows_whatever_was_taken(project: Project, harn
     assert pa.types.is_integer(sample.schema.field("id").type)
     assert pa.types.is_timestamp(sample.schema.field("due").type)
     assert pa.types.is_floating(sample.schema.field("size").type)
+
+
+def test_sources_check_and_sample_show_it(
+    project: Project, harness: Harness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EVERGREEN_PROJECT", str(project.root))
+    harness.put("a", make_rows(0, 40))
+    commands.check(["jobs"], rows=20, as_json=False)
+    said = capsys.readouterr().out
+    assert "jobs  20 rows" in said
+    assert "nothing to say" in said or "no zone" in said
+    commands.sample(["jobs"], rows=3, as_json=True, as_csv=False)
+    assert [int(row["id"]) for row in json.loads(capsys.readouterr().out)["jobs"]] == [0, 1, 2]
