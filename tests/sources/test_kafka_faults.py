@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +22,7 @@ from evergreen.project import Project
 from evergreen.sources import kafka as source
 from tests.brokers import KafkaServer
 from tests.servers import free_port, kafka_server
-from tests.sources.kafka_worlds import World, job
+from tests.sources.kafka_worlds import RUN, World, job
 from tests.tls import make_certificate
 
 
@@ -74,6 +78,43 @@ def test_killed_at_every_point_nothing_is_missing_and_nothing_doubled(
     folder = world.project.lake / "raw" / "jobs"
     named = {file.path for file in world.files} | {file.rejects.path for file in world.files if file.rejects}
     assert {path.relative_to(world.project.lake).as_posix() for path in folder.glob("*.parquet")} == named
+
+
+ON_A_SMALL_DISK = """
+mount -t tmpfs -o size=6m tmpfs "$LAKE" || exit 99
+"$@"
+echo "ended with $?" >&2
+mount -o remount,size=256m "$LAKE"
+"$@" && cp -r "$LAKE"/. "$OUT"
+"""
+
+
+@pytest.mark.parametrize("good", [0, 20_000])
+def test_a_disk_that_is_full_of_messages_set_aside(
+    kafka: KafkaServer, make_project: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_STREAM", kafka.uri)
+    world = World(kafka, make_project, tmp_path / "project", timeout="60 seconds")
+    dice = random.Random(3)
+    world.put(range(good))
+    kafka.put(world.topic, [dice.randbytes(100_000) for _ in range(100)])
+    lake, out = world.project.lake, tmp_path / "out"
+    lake.mkdir(parents=True)
+    out.mkdir()
+    wrapped = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+    run = subprocess.run(
+        [*wrapped, "sh", "-c", ON_A_SMALL_DISK, "sh", sys.executable, "-c", RUN, str(world.project.root)],
+        env=os.environ | {"OFFSETS": "1000000", "LAKE": str(lake), "OUT": str(out)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if run.returncode == 99 or "unshare" in run.stderr:
+        pytest.skip("neither root nor a user namespace may mount a small disk here")
+    first, _, second = run.stderr.partition("ended with 1\n")
+    assert "DiskFull: no space left on the device" in first
+    assert run.returncode == 0, second
+    shutil.copytree(out, lake, dirs_exist_ok=True)
+    world.require_all()
+    assert len(world.rejects()) == 100
 
 
 PASSWORD, PORT = "marker-5e7d", free_port()

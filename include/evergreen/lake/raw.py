@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +89,10 @@ class RawWriter:
                     pending = thread.submit(self._append, group)
                 if pending is not None:
                     pending.result()
-        finally:
-            self._close()
+        except BaseException:
+            self._abandon()
+            raise
+        self._close()
         return self.rows
 
     def place(self, origin: str, sha256: str, seq: int) -> list[DataFile]:
@@ -161,6 +164,17 @@ class RawWriter:
         if self.rows > ROW_GROUP:
             log.info("%s: %d rows written", self._table, self.rows)
         faults.point("ingest.row_group")
+
+    def _abandon(self) -> None:
+        """Let go of the files, which nobody will read: what is raised already says more than that they fail, too."""
+        import pyarrow as pa
+
+        with suppress(OSError, pa.ArrowException):
+            self._rejects.abandon()
+        if self._writer is not None:
+            with suppress(OSError, pa.ArrowException):
+                self._writer.close()
+            self._writer = None
 
     def _close(self) -> None:
         self._rejects.close()

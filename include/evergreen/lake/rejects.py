@@ -60,6 +60,11 @@ class RejectWriter:
             with naming(self.path):
                 writer.close()
 
+    def abandon(self) -> None:
+        """Let go of the file without what is held; raises what its closing raises."""
+        self._held = []
+        self.close()
+
     def _flush(self) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
