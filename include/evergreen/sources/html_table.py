@@ -128,9 +128,14 @@ class HtmlTable(Web):
             return names, html_page.pick_fields(self._open(answer), self.rows, self.fields, answer.url)
         found = html_page.find_table(self._open(answer), self.table, self.caption)
         table = html_page.read_table(found, self.header_rows)
-        columns = {html_page.tidy(self.fields.get(name, name)).lower(): name for name in declared}
-        rows: list[html_page.Row] = [[cell.text for cell in row] for row in table.rows]
-        return [columns.get(name.lower(), name) for name in table.names], rows
+        known = {name.lower() for name in table.names}
+        places = {name: self.fields.get(name, name) for name in declared if _over(self.fields.get(name, name)) in known}
+        taken = set(map(_over, places.values()))
+        others = [index for index, name in enumerate(table.names) if name.lower() not in taken]
+        rows = html_page.pick(table, places, answer.url)
+        for row, cells in zip(rows, table.rows, strict=True):
+            row += [cells[index].text for index in others]
+        return [*places, *(table.names[index] for index in others)], rows
 
     def _clients(self) -> Iterator[tuple[Resource, Client, Robots]]:
         robots: Robots | None = None
@@ -152,6 +157,11 @@ class HtmlTable(Web):
     @property
     def _reading(self) -> Reading:
         return Reading(frozenset(self.null_values), None, self.thousands, self.decimal)
+
+
+def _over(place: str) -> str:
+    """The name over the column that one of `fields` means."""
+    return html_page.tidy(place.removesuffix("@href")).lower()
 
 
 @dataclass
