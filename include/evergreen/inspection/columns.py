@@ -13,6 +13,7 @@ from evergreen.inspection.samples import Sample
 from evergreen.inspection.uses import quoted
 from evergreen.params.tables import ColumnType
 from evergreen.sources.catalog import SOURCES
+from evergreen.sources.files import FileSource
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -161,14 +162,13 @@ def _check_type(sample: Sample, name: str, type_: ColumnType, values: pa.Chunked
 
 def _mend(sample: Sample, name: str, type_: ColumnType, values: pa.ChunkedArray, bad: Iterable[bool]) -> str:
     """What to do about values that do not convert."""
-    refused = "A file with one such value is refused as a whole. "
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    refused, options = _refused(sample.spec.source["kind"]), SOURCES[sample.spec.source["kind"]].model_fields
     if sample.fit and is_text(values.type):
         return f"{refused}Declare it string; a derived column can be what is in it: `of: cast({quoted(name)} as date)`."
     if is_text(values.type) and type_ in ("int64", "float64", "bool"):
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        options = SOURCES[sample.spec.source["kind"]].model_fields
         texts = pc.unique(values.filter(pa.array(bad)).drop_null())
         if type_ == "int64" and not convert(pa.chunked_array([texts]), "float64").bad.any():
             return f"{refused}Declare it float64."
@@ -177,11 +177,18 @@ def _mend(sample: Sample, name: str, type_: ColumnType, values: pa.ChunkedArray,
             return f"{refused}If that means a missing value: `tables.{sample.name}.source.null_values: [{nulls}]`."
         return f"{refused}Declare it string, or mend the source."
     if type_ in ("timestamp", "date") and is_text(values.type):
+        if "date_formats" in options:
+            return (
+                f"{refused}Times are read as ISO 8601, such as 2024-03-01T04:00:00Z; for another form set "
+                f"`tables.{sample.name}.source.date_formats: {{{quoted(name)}: '%d.%m.%Y %H:%M'}}`."
+            )
         return (
             f"{refused}Times are read as ISO 8601, such as 2024-03-01T04:00:00Z. For another form declare it string "
             f"and add a derived column: `at: strptime({quoted(name)}, '%d.%m.%Y %H:%M')`."
         )
     if type_ == "timestamp":
+        if "epoch" in options and pa.types.is_integer(values.type):
+            return f"{refused}If it counts from 1970: `tables.{sample.name}.source.epoch: seconds` (or milliseconds)."
         return (
             f"{refused}Declare it int64 and add a derived column, for seconds since 1970: "
             f"`at: make_timestamp({quoted(name)} * 1000000)`."
@@ -190,6 +197,13 @@ def _mend(sample: Sample, name: str, type_: ColumnType, values: pa.ChunkedArray,
         return f"{refused}Declare it timestamp; a derived column can take the day: `cast({quoted(name)} as date)`."
     fitting = _fitting(sample, values)
     return f"{refused}Declare it {fitting}." if fitting else f"{refused}Mend the source: no type takes all of them."
+
+
+def _refused(kind: str) -> str:
+    if kind == "kafka":
+        return "Each message with such a value is set aside. "
+    what = "file" if issubclass(SOURCES[kind], FileSource) else "delivery"
+    return f"A {what} with one such value is refused as a whole. "
 
 
 def _fitting(sample: Sample, values: pa.ChunkedArray) -> ColumnType | None:

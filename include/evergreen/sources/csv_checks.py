@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BAD_CELL = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+?)(?:\[.*?\])?: (.*)", re.S)
 _BAD_ROW = re.compile(r"CSV parse error: (?:Row #(\d+): )?Expected (\d+) columns, got (\d+): (.*)", re.S)
 _DECLARED = {"double": "float64", "date32": "date"}  # Arrow's name: ours, where they differ
+_ZONED = re.compile(r":.*(Z|[+-]\d\d(:?\d\d)?)$")
 _INVALID = re.compile(r"invalid value '(.*)'", re.S)
 
 
@@ -140,6 +141,11 @@ def _bad_moment(texts: pa.Array, field: pa.Field, before: int) -> str:
                 f"`{text}` is not a timestamp; expected ISO 8601, at most microseconds, such as 2013-04-01T04:00:00Z",
             )
     return f"column `{field.name}` holds a text that is no timestamp"
+
+
+def zoned(values: Sequence[Any]) -> bool:
+    """Whether each moment of these, as it is written, says its offset from UTC."""
+    return all(value is None or _ZONED.search(str(value)) for value in values)
 
 
 def explain(message: str, header: Sequence[str], rows: int = 0, before: int = 0) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
+from evergreen.sources.csv_checks import zoned
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -207,12 +209,12 @@ def infer(values: Sequence[bytes]) -> tuple[list[int], pa.Table | None]:
     if not trees:
         return [], None
     try:
-        return list(trees), _infer(trees.values())
+        return list(trees), _with_zones(_infer(trees.values()), list(trees.values()))
     except pa.ArrowInvalid:
         columns = dict.fromkeys(name for tree in trees.values() for name in tree)
         mixed = {name for name in columns if not _alike([tree.get(name) for tree in trees.values()])}
         texts = ({name: json.dumps(v) if name in mixed else v for name, v in tree.items()} for tree in trees.values())
-        return list(trees), _infer(texts)
+        return list(trees), _with_zones(_infer(texts), list(trees.values()))
 
 
 def _infer(trees: Iterable[Any]) -> pa.Table:
@@ -222,6 +224,16 @@ def _infer(trees: Iterable[Any]) -> pa.Table:
     content = "\n".join(map(json.dumps, trees)).encode()
     read = arrow.ReadOptions(use_threads=False, block_size=len(content) + 1)
     return arrow.read_json(pa.BufferReader(content), read)
+
+
+def _with_zones(table: pa.Table, trees: Sequence[dict[str, Any]]) -> pa.Table:
+    """Moments that say their offset are UTC by now, which Arrow does not tell."""
+    import pyarrow as pa
+
+    for index, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type) and zoned([tree.get(field.name) for tree in trees]):
+            table = table.set_column(index, field.name, table.column(index).cast(pa.timestamp("us", "UTC")))
+    return table
 
 
 def _alike(values: Sequence[Any]) -> bool:

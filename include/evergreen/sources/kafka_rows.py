@@ -87,12 +87,15 @@ class Rows:
 
     def sample(self, messages: Sequence[Message]) -> pa.Table | None:
         """These messages with types inferred, and the columns that Kafka fills; None where none is a JSON object."""
+        import pyarrow as pa
+
         full, values = _with_values(messages)
         places, table = infer(values)
         good = [full[place] for place in places]
         for what, name in vars(self.columns).items():
             if name is not None and table is not None:
-                table = table.append_column(name, self._told(what, good))
+                told = self._told(what, good)
+                table = table.append_column(name, told.cast(pa.timestamp("us", "UTC")) if what == "timestamp" else told)
         return table
 
     def _batch(self, rows: pa.RecordBatch, messages: Sequence[Message]) -> pa.RecordBatch:

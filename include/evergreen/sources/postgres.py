@@ -14,7 +14,7 @@ from evergreen.sources.postgres_changes import Feed
 from evergreen.sources.postgres_cursor import CursorFeed
 from evergreen.sources.postgres_session import Session
 from evergreen.sources.postgres_table import find_table
-from evergreen.sources.postgres_types import Infinite, declared_types
+from evergreen.sources.postgres_types import WITH_ZONE, Infinite, declared_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,4 +90,8 @@ class Postgres(Inferred, Section):
                 closing(session.stream(f"SELECT {columns} FROM {table.name}{where} LIMIT {rows}")) as stream,
             ):
                 batches = list(stream)
-        return pa.Table.from_batches(batches) if batches else None
+        if not batches:
+            return None
+        zoned = {name for name, column in table.columns.items() if column.type == WITH_ZONE}
+        types = [(one.name, pa.timestamp("us", "UTC") if one.name in zoned else one.type) for one in batches[0].schema]
+        return pa.Table.from_batches(batches).cast(pa.schema(types))

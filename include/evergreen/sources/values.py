@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from evergreen.sources import csv_checks
+from evergreen.sources.csv_checks import zoned
 from evergreen.sources.files import Refused
 
 if TYPE_CHECKING:
@@ -72,9 +73,10 @@ def infer(values: list[Any], reading: Reading, texts: bool = False) -> pa.Array:
     written = not texts and any(isinstance(one, str) for one in values)
     for type_ in [*([] if written else numbers), pa.timestamp("us")]:
         try:
-            return to_array(values, pa.field("", type_), reading)
+            found = to_array(values, pa.field("", type_), reading)
         except BadValue:
             continue
+        return found.cast(pa.timestamp("us", "UTC")) if pa.types.is_timestamp(type_) and zoned(values) else found
     return pa.array([one if one is None or isinstance(one, str) else str(one) for one in values], pa.string())
 
 
