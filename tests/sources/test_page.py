@@ -88,6 +88,7 @@ def test_postgres(example: Example, postgres_server: PostgresServer, monkeypatch
     said, rows = example("invoices")
     assert rows == 3
     assert "`state`" in said  # which is not declared
+    assert "no zone" not in said
 
 
 def test_kafka(example: Example, kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch) -> None:
