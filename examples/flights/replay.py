@@ -23,8 +23,8 @@ from evergreen.ledger import Ledger
 from evergreen.local import stack
 from evergreen.local.api import AirflowApi, Run
 from evergreen.project import Project
-from feed import feed
 from report import print_report
+from world import move_on
 
 ZONE = ZoneInfo("America/New_York")
 FIRST = datetime(2013, 4, 1, tzinfo=ZONE)
@@ -38,7 +38,6 @@ class Replay:
     def __init__(self, project: Project, api: AirflowApi, progress: Progress) -> None:
         self.project, self.api, self.progress = project, api, progress
         self.seconds: dict[str, float] = {}
-        self.drops = project.root / ".evergreen" / "drops" / project.name
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -67,7 +66,7 @@ class Replay:
         home = self.project.home
         clock.set_replay(home, min(clock.now(home), as_of), ahead=as_of)
         with self.phase("feed"):
-            feed(self.drops, as_of)
+            move_on(self.project, as_of)
         with self.phase("ingest"):
             scored = self._asset_runs("score")
             run = self._run("ingest", as_of)

@@ -17,7 +17,7 @@ from evergreen.monitoring.performance import performance
 from evergreen.monitoring.records import Performance, Record
 from evergreen.project import Project
 from evergreen.quality.records import read_validations
-from feed import TABLES, shipped_counts
+from shipped import TABLES, shipped_counts
 
 
 class Rows(NamedTuple):

@@ -25,7 +25,7 @@ from evergreen.project import Project
 from evergreen.stages.ingest import ingest
 from evergreen.stages.snapshot import snapshot
 from evergreen.stages.validate import validate
-from feed import feed
+from feed import drops_folder, feed, with_drops
 
 ROOT = Path(__file__).parents[2]
 RECORDED = Path(__file__).parent / "recorded.json"
@@ -42,7 +42,7 @@ def main() -> None:
     given = parser.parse_args()
     expected = {name: _read(name) for name in COMMITTED}
     moment = clock.parse_time(given.as_of or json.loads(expected["snapshot.json"])["cutoff"])
-    project = Project.load(ROOT, home=ROOT / ".evergreen" / "reproduce")
+    project = with_drops(Project.load(ROOT, home=ROOT / ".evergreen" / "reproduce"))
     try:
         _make(project, moment)
         if given.record:
@@ -59,7 +59,7 @@ def main() -> None:
 
 def _make(project: Project, moment: Any) -> None:
     print(f"making the lake of the shipped data as of {clock.format_time(moment)}", flush=True)
-    feed(ROOT / ".evergreen" / "drops" / project.name, moment)
+    feed(drops_folder(project), moment)
     for table in project.params.tables:
         ingest(project, table, moment)
         validate(project, table)

@@ -17,7 +17,7 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     dvc/cache, dvc/remote                   the shared DVC cache, the default remote
     dvc/site/<name>/<id>/                   what DVC notes for itself of one build
     connections.json                        of the servers that `evergreen up` starts; only its owner reads it
-    locks/  airflow/  mlflow/  postgres/  kafka/  run/  logs/  drops/
+    locks/  airflow/  mlflow/  postgres/  kafka/  gcs/  run/  logs/  drops/
 
 Names that others see: DAG `<name>_<stage>`, asset `evergreen://<name>/<what>`, git tag `build/<name>/<id>`,
 registered model `<name>`.
@@ -92,6 +92,10 @@ class Home:
     @property
     def kafka(self) -> Path:
         return self.root / "kafka"
+
+    @property
+    def gcs(self) -> Path:
+        return self.root / "gcs"
 
     @property
     def run(self) -> Path:

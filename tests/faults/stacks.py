@@ -160,7 +160,7 @@ class Drills:
         finally:
             since = datetime.now(UTC)  # it alone is waited for: the tries of tasks that need it take half a minute
             supervisor.start(server)
-            Waiting(home, current_ports(home), supervisor, since, print, {server}).run(RUN_SECONDS)
+            Waiting(home, current_ports(home), supervisor, since, print, left={server}).run(RUN_SECONDS)
 
     def up(self) -> None:
         """What a person does: `evergreen up`."""

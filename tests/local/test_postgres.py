@@ -21,7 +21,7 @@ from evergreen.local.health import Waiting
 from evergreen.local.ports import OFFSETS, Ports
 from evergreen.local.processes import marked, wait_gone
 from evergreen.local.program import Program
-from evergreen.local.servers import asked_servers, connections
+from evergreen.local.servers import SERVERS, asked_servers, connections
 from evergreen.local.settings import COMMON
 from evergreen.local.supervisor import connect, launch, shut_down
 from evergreen.paths import Home
@@ -49,7 +49,7 @@ def test_it_runs_under_supervisord_and_comes_back_after_a_kill(home: Home) -> No
 
     def start() -> int:
         supervisor.start("postgres")
-        Waiting(home, ports, supervisor, datetime.now(UTC), print, left={"postgres"}).run(timeout=60)
+        Waiting(home, ports, supervisor, datetime.now(UTC), print, [SERVERS["postgres"]], {"postgres"}).run(timeout=60)
         return int(supervisor.states()["postgres"]["pid"])
 
     first = start()
@@ -113,13 +113,13 @@ def test_without_a_cluster_there_is_no_connection(home: Home) -> None:
 
 
 def test_a_project_asks_for_it_by_the_name_of_its_connection(make_project: Callable[..., Project]) -> None:
-    assert asked_servers(make_project().params) == frozenset()
+    assert asked_servers(make_project()) == []
     source = "{kind: csv, path: drops/jobs-*.csv}"
     for other in ("{kind: postgres, connection: warehouse, table: jobs}", "{kind: csv, path: evergreen_postgres}"):
-        assert asked_servers(make_project(SMALL.replace(source, other)).params) == frozenset()
+        assert asked_servers(make_project(SMALL.replace(source, other))) == []
     asking = make_project(SMALL.replace(source, "{kind: postgres, connection: evergreen_postgres, table: jobs}"))
-    assert asked_servers(asking.params) == {"postgres"}
-    postgres.prepare(asking.home)
+    assert asked_servers(asking) == [SERVERS["postgres"]]
+    postgres.prepare(asking.home, Ports(9000))
     keep_connections(asking.home, connections(asking, Ports(9000)))
     assert stat.S_IMODE(asking.home.connections.stat().st_mode) == 0o600
     found = find_connection("evergreen_postgres", ("postgres",), {}, asking.home)

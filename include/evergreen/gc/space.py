@@ -26,8 +26,8 @@ LAKE = ("raw", "clean", "quarantine", "validation", "predictions")
 BY_NAME = ("builds", "models", "reports")
 SHARED = {
     "evidence": "evidence", "DVC cache": "dvc/cache", "DVC remote": "dvc/remote", "DVC scratch": "dvc/site",
-    "MLflow": "mlflow", "Airflow": "airflow", "PostgreSQL": "postgres", "Kafka": "kafka", "logs": "logs",
-    "drops": "drops",
+    "MLflow": "mlflow", "Airflow": "airflow", "PostgreSQL": "postgres", "Kafka": "kafka", "Storage": "gcs",
+    "logs": "logs", "drops": "drops",
 }  # fmt: skip
 
 

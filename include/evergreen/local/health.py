@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.clock import parse_time
 from evergreen.errors import ServerError
-from evergreen.local import kafka, postgres
 from evergreen.local.ports import Ports
 from evergreen.local.program import log_tail
+from evergreen.local.servers import Server
 from evergreen.local.supervisor import Supervisor, program_log
 from evergreen.paths import Home
 
@@ -27,7 +27,7 @@ def client(timeout: float = 5) -> httpx.Client:
     return httpx.Client(timeout=timeout, trust_env=False)
 
 
-SERVERS = frozenset({"mlflow", "api-server", "scheduler", "dag-processor"})
+ALWAYS_THERE = frozenset({"mlflow", "api-server", "scheduler", "dag-processor"})
 
 
 @dataclass
@@ -39,14 +39,15 @@ class Waiting:
     supervisor: Supervisor
     since: datetime
     progress: Callable[[str], None]
-    left: set[str] = field(default_factory=lambda: set(SERVERS))
+    asked: Sequence[Server] = ()  # that not every project has
+    left: set[str] = field(default_factory=lambda: set(ALWAYS_THERE))
 
     def run(self, timeout: float) -> None:
         """Return when every server is healthy. Raises ServerError naming the one that is not, with its log."""
         began, warm = time.monotonic(), False
         with client() as http:
             while self.left:
-                for server in sorted(self.left & healthy(http, self.ports, self.since, self.left)):
+                for server in sorted(self.left & healthy(http, self.ports, self._asked_left, self.since)):
                     self.left.discard(server)
                     self.progress(f"{server} is up ({time.monotonic() - began:.0f} s)")
                 if not warm and "api-server" not in self.left:
@@ -56,6 +57,10 @@ class Waiting:
                 if self.left and time.monotonic() - began > timeout:
                     raise self._error(sorted(self.left)[0], f"is not healthy after {timeout:.0f} s")
                 time.sleep(0.2 if self.left else 0)
+
+    @property
+    def _asked_left(self) -> list[Server]:
+        return [server for server in self.asked if server.name in self.left]
 
     def _fail_if_dead(self) -> None:
         try:
@@ -74,18 +79,12 @@ class Waiting:
         )
 
 
-def healthy(
-    http: httpx.Client, ports: Ports, since: datetime | None = None, asked: Collection[str] = SERVERS
-) -> set[str]:
-    """The servers that say that they are well; a scheduler's or processor's heartbeat must be after `since`.
+def healthy(http: httpx.Client, ports: Ports, asked: Sequence[Server], since: datetime | None = None) -> set[str]:
+    """Which of ALWAYS_THERE and `asked` say that they are well.
 
-    Of those that not every project has, only the ones that are `asked` for are looked at.
+    A scheduler's or processor's heartbeat must be after `since`.
     """
-    found = set()
-    if "postgres" in asked and postgres.is_ready(ports.of("postgres")):
-        found.add("postgres")
-    if "kafka" in asked and kafka.is_ready(ports.of("kafka")):
-        found.add("kafka")
+    found = {server.name for server in asked if server.is_ready(ports.of(server.ports[0]))}
     if _get(http, f"{ports.mlflow_url}/health") is not None:
         found.add("mlflow")
     answer = _get(http, f"{ports.airflow_url}/api/v2/monitor/health")

@@ -48,7 +48,7 @@ def prepare(home: Home, ports: Ports) -> None:
     make_storage(home.kafka, ports.of("kafka"), ports.of("kafka-controller"))
 
 
-def program(home: Home) -> Program:
+def program(home: Home, ports: Ports) -> Program:
     """The broker; it takes a moment to close its logs, and what it could not close it mends at its next start."""
     return Program("kafka", server_command(home.kafka), stop_seconds=30)
 

@@ -14,8 +14,9 @@ from evergreen.paths import Home
 
 HOST = "127.0.0.1"
 DEFAULT = 8080
-# 5 to 9 are kept free for the servers to come: GCS, the scoring service.
-OFFSETS = {"airflow": 0, "mlflow": 1, "postgres": 2, "kafka": 3, "kafka-controller": 4}
+# 6 to 9 are kept free for the servers to come, such as the scoring service; a project's own follow.
+OFFSETS = {"airflow": 0, "mlflow": 1, "postgres": 2, "kafka": 3, "kafka-controller": 4, "gcs": 5}
+OFFSETS |= {f"service-{number}": 10 + number for number in range(10)}
 ALWAYS = ("airflow", "mlflow")  # the others run where a project asks for them (servers.py)
 
 

@@ -33,7 +33,7 @@ def binary(name: str) -> str:
     return str(Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / name)
 
 
-def prepare(home: Home) -> None:
+def prepare(home: Home, ports: Ports) -> None:
     """Make the cluster, with its role and database, unless it is there. A password is made once and kept."""
     secret = _secret(home)
     if not secret.exists():

@@ -20,6 +20,7 @@ class Program:
     stop_as_group: bool = True
     stop_seconds: int = 15
     stop_signal: str = "TERM"
+    folder: Path | None = None  # that it runs in; the home's run folder without
 
 
 def log_tail(path: Path, lines: int = 20) -> str:

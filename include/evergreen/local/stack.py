@@ -11,8 +11,8 @@ from pathlib import Path
 
 from evergreen.errors import ServerError
 from evergreen.files import write_atomic
-from evergreen.local import airflow, kafka, mlflow, postgres
-from evergreen.local.health import SERVERS, Waiting, client, healthy
+from evergreen.local import airflow, mlflow
+from evergreen.local.health import ALWAYS_THERE, Waiting, client, healthy
 from evergreen.local.ports import (
     ALWAYS,
     DEFAULT,
@@ -25,13 +25,13 @@ from evergreen.local.ports import (
 )
 from evergreen.local.processes import end, marked
 from evergreen.local.program import Program
-from evergreen.local.servers import ON_REQUEST, asked_servers, connections
+from evergreen.local.servers import asked_servers, connections
 from evergreen.local.settings import environment
 from evergreen.local.supervisor import Supervisor, connect, launch, program_log, shut_down
 from evergreen.locks import lock
 from evergreen.paths import Home
 from evergreen.project import Project
-from evergreen.sources.connections import keep_connections
+from evergreen.sources.connections import OURS, keep_connections
 
 START_SECONDS = 180
 
@@ -80,7 +80,8 @@ def up(project: Project, *, progress: Callable[[str], None] = print, timeout: fl
         _require_known(supervisor, programs)
         for program in programs:
             supervisor.start(program.name)
-        Waiting(home, ports, supervisor, since, progress, {program.name for program in programs}).run(timeout)
+        asked = asked_servers(project)
+        Waiting(home, ports, supervisor, since, progress, asked, {program.name for program in programs}).run(timeout)
     return _stack(project, ports, progress, started=True, seconds=time.monotonic() - began)
 
 
@@ -107,7 +108,7 @@ def status(project: Project) -> list[ServerStatus]:
     states = supervisor.states() if supervisor else {}
     names = [program.name for program in _programs(project, ports)]
     with client(timeout=2) as http:
-        well = healthy(http, ports, asked=names) if supervisor else set()
+        well = healthy(http, ports, asked_servers(project)) if supervisor else set()
     urls = {"api-server": ports.airflow_url, "mlflow": ports.mlflow_url}
     found = []
     for name in names:
@@ -124,12 +125,8 @@ STATES = {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "restarting",
 
 def _programs(project: Project, ports: Ports) -> list[Program]:
     """The servers of every project, and those that this one's sources name."""
-    programs = [*airflow.programs(), mlflow.program(project.home, ports)]
-    if "postgres" in asked_servers(project.params):
-        programs.append(postgres.program(project.home, ports))
-    if "kafka" in asked_servers(project.params):
-        programs.append(kafka.program(project.home))
-    return programs
+    asked = [server.program(project.home, ports) for server in asked_servers(project)]
+    return [*airflow.programs(), mlflow.program(project.home, ports), *asked]
 
 
 def _require_known(supervisor: Supervisor, programs: list[Program]) -> None:
@@ -160,14 +157,12 @@ def _launch(project: Project, ports: Ports, progress: Callable[[str], None]) -> 
     left = end(marked(str(home.root)), grace=5)
     if left:
         progress(f"ended {left} processes left over from a stack that was killed")
-    asked = asked_servers(project.params)
-    require_free(ports, (*ALWAYS, *(name for server in sorted(asked) for name in ON_REQUEST[server])))
+    asked = asked_servers(project)
+    require_free(ports, (*ALWAYS, *(name for server in asked for name in server.ports)))
     airflow.prepare(home)
     mlflow.prepare(home)
-    if "postgres" in asked:
-        postgres.prepare(home)
-    if "kafka" in asked:
-        kafka.prepare(home, ports)
+    for server in asked:
+        server.prepare(home, ports)
     keep_connections(home, connections(project, ports))
     environ = environment(project, ports)
     supervisor = launch(home, _programs(project, ports), environ)
@@ -180,9 +175,9 @@ def _launch(project: Project, ports: Ports, progress: Callable[[str], None]) -> 
 
 
 def _all_healthy(project: Project, ports: Ports) -> bool:
-    names = SERVERS | asked_servers(project.params)
+    asked = asked_servers(project)
     with client(timeout=3) as http:
-        return healthy(http, ports, asked=names) == names
+        return healthy(http, ports, asked) == ALWAYS_THERE | {server.name for server in asked}
 
 
 def _stack(project: Project, ports: Ports, progress: Callable[[str], None], *, started: bool, seconds: float) -> Stack:
@@ -190,10 +185,7 @@ def _stack(project: Project, ports: Ports, progress: Callable[[str], None], *, s
     stack = Stack(ports.airflow_url, ports.mlflow_url, airflow.USER, airflow.password(home), started, seconds)
     progress(f"Airflow {stack.airflow_url} (log in as {stack.user}, password {stack.password})")
     progress(f"MLflow  {stack.mlflow_url}")
-    if "postgres" in asked_servers(project.params):
-        at = f"{HOST}:{ports.of('postgres')}"
-        progress(f"PostgreSQL {at} (connection evergreen_postgres, in {home.connections})")
-    if "kafka" in asked_servers(project.params):
-        at = f"{HOST}:{ports.of('kafka')}"
-        progress(f"Kafka {at} (connection evergreen_kafka, in {home.connections})")
+    for server in asked_servers(project):
+        at = f"{HOST}:{ports.of(server.ports[0])}"
+        progress(f"{server.label} {at} (connection {OURS}{server.name}, in {home.connections})")
     return stack

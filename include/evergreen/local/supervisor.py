@@ -71,7 +71,7 @@ def _section(home: Home, program: Program) -> list[str]:
     return [
         f"[program:{program.name}]",
         f"command = {_escape(command)}",
-        f"directory = {_escape(str(home.run))}",
+        f"directory = {_escape(str(program.folder or home.run))}",
         "autostart = false",
         "autorestart = true",
         "startsecs = 3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +14,7 @@ from evergreen.params.monitoring import Monitoring
 from evergreen.params.prediction import Prediction
 from evergreen.params.retention import Retention
 from evergreen.params.scoring import Schedule, Scoring
+from evergreen.params.services import Service
 from evergreen.params.tables import Table
 from evergreen.params.training import Preprocess, Training
 
@@ -37,6 +39,12 @@ class Params(Section):
     monitoring: Monitoring = Monitoring()
     schedule: Schedule = Schedule()
     retention: Retention = Retention()
+    services: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,29}$")], Service] = Field(
+        default_factory=dict,
+        max_length=10,
+        description="Servers that the project brings along for its sources; `evergreen up` runs each as <name>, and "
+        "makes it the connection `evergreen_<name>` of the type http.",
+    )
 
     @field_validator("time_zone")
     @classmethod

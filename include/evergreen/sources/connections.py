@@ -20,6 +20,8 @@ from evergreen.errors import EvergreenError, SourceError
 from evergreen.files import write_atomic
 from evergreen.paths import Home
 
+OURS = "evergreen_"  # begins the names of the local stack's connections
+
 
 class Connection(BaseModel):
     """A connection as Airflow knows it; `schema_` is a database's name."""
@@ -61,6 +63,10 @@ def find_connection(
     if not text:
         home = home or _home()
         if (kept := _kept(home).get(name)) is None:
+            if name.startswith(OURS):
+                raise SourceError(
+                    f"the connection `{name}` is not known here: `evergreen up` starts its server, and adds it"
+                )
             raise SourceError(
                 f"the connection `{name}` is not known here: add it in Airflow (Admin, Connections), or for the "
                 f"command line set {variable(name)} to its URI or JSON"
