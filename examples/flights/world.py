@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -33,6 +34,7 @@ from shipped import LONG_AGO, START, TABLES, local_midnight, moment, tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from confluent_kafka import Consumer, TopicPartition
 
 TOPICS = {"departures": "flights.departures", "arrivals": "flights.arrivals"}
 PARTITIONS = 3
@@ -150,12 +152,11 @@ def _move_topic(project: Project, table: str, topic: str, until: datetime) -> No
 
     options: dict[str, Any] = client_options(find_connection("evergreen_kafka", ("kafka",), home=project.home))
     _make_topic(options, topic)
-    producer = Producer({**options, "transactional.id": f"world-{topic}", "linger.ms": 20})
+    producer = Producer({**options, "transactional.id": f"world-{topic}", "linger.ms": 20, "log_level": 3})
     producer.init_transactions()  # ends what a killed one had begun
     group = Consumer({**options, "group.id": f"world-{topic}"})
     try:
-        (told,) = group.committed([TopicPartition(topic, 0)])
-        after = datetime.fromtimestamp(told.offset, UTC) if told.offset > 0 else LONG_AGO
+        after = _reached(group, TopicPartition(topic, 0))
         if after >= until:
             return
         producer.begin_transaction()
@@ -168,6 +169,22 @@ def _move_topic(project: Project, table: str, topic: str, until: datetime) -> No
         producer.commit_transaction()
     finally:
         group.close()
+
+
+def _reached(group: Consumer, place: TopicPartition) -> datetime:
+    """How far the group was told to be; a broker that has just started may need a moment to know."""
+    from confluent_kafka import KafkaException
+
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            offset = group.committed([place])[0].offset
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return datetime.fromtimestamp(offset, UTC) if offset > 0 else LONG_AGO
 
 
 def _make_topic(options: dict[str, Any], topic: str) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import subprocess
 import sys
@@ -9,9 +8,11 @@ import zipfile
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from feed import feed
+from shipped import local_midnight, package_data, shipped_counts
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "flights" / "feed.py"
@@ -19,26 +20,16 @@ EARLY = date(2013, 1, 21)
 
 
 @pytest.fixture(scope="module")
-def feed() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("feed", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def drops(feed: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weekly drops of the first half year."""
     folder = tmp_path_factory.mktemp("drops")
-    feed.feed(folder, feed.local_midnight(date(2013, 7, 1)))
+    feed(folder, local_midnight(date(2013, 7, 1)))
     return folder
 
 
 @pytest.fixture(scope="module")
-def shipped(feed: ModuleType) -> list[dict[str, str]]:
-    with zipfile.ZipFile(feed._package_data() / "flights.csv.zip") as archive:
+def shipped() -> list[dict[str, str]]:
+    with zipfile.ZipFile(package_data() / "flights.csv.zip") as archive:
         return list(csv.DictReader(io.StringIO(archive.read("flights.csv").decode())))
 
 
@@ -49,15 +40,21 @@ def rows_of(folder: Path, pattern: str) -> list[dict[str, str]]:
 
 def test_drops_are_named_by_table_and_monday(drops: Path) -> None:
     names = Counter(path.name.split("-")[0] for path in drops.iterdir())
-    assert names == {"flights": 27, "departures": 26, "arrivals": 26, "weather": 26, "airports": 1}
+    assert names == {
+        "flights": 27,
+        "departures": 26,
+        "arrivals": 26,
+        "weather": 26,
+        "airports": 1,
+        "planes": 1,
+        "airlines": 1,
+    }
     dates = {date.fromisoformat(path.stem.split("-", 1)[1]) for path in drops.iterdir()}
     assert (min(dates), max(dates)) == (date(2012, 12, 31), date(2013, 7, 1))
     assert {day.weekday() for day in dates} == {0}
 
 
-def test_every_shipped_row_is_fed_once_and_counted(
-    feed: ModuleType, drops: Path, shipped: list[dict[str, str]]
-) -> None:
+def test_every_shipped_row_is_fed_once_and_counted(drops: Path, shipped: list[dict[str, str]]) -> None:
     end = datetime(2013, 7, 1, 4, tzinfo=UTC)
     wanted: dict[str, set[str]] = {"flights": set(), "departures": set(), "arrivals": set()}
     for number, row in enumerate(shipped, start=1):
@@ -68,12 +65,17 @@ def test_every_shipped_row_is_fed_once_and_counted(
             wanted["departures"].add(str(number))
         if row["arr_delay"] != "NA" and at + timedelta(days=1) <= end:
             wanted["arrivals"].add(str(number))
-    counts = feed.shipped_counts(end)
+    counts = shipped_counts(end)
     for table, numbers in wanted.items():
         fed = [row["flight_id"] for row in rows_of(drops, table)]
         assert len(fed) == len(set(fed)) == counts[table]
         assert set(fed) == numbers
-    for table, key in (("weather", ("origin", "time_hour")), ("airports", ("faa",))):
+    for table, key in (
+        ("weather", ("origin", "time_hour")),
+        ("airports", ("faa",)),
+        ("planes", ("tailnum",)),
+        ("airlines", ("carrier",)),
+    ):
         keys = [tuple(row[name] for name in key) for row in rows_of(drops, table)]
         assert len(keys) == len(set(keys)) == counts[table]
 
@@ -112,19 +114,17 @@ def test_the_defects_are_fed_as_shipped(drops: Path) -> None:
     assert (first["flight_id"], first["sched_dep"]) == ("1", "2013-01-01T10:15:00Z")
 
 
-def test_feeding_again_writes_nothing_and_in_steps_the_same_bytes(
-    feed: ModuleType, drops: Path, tmp_path: Path
-) -> None:
-    assert feed.feed(drops, feed.local_midnight(EARLY)) == []
+def test_feeding_again_writes_nothing_and_in_steps_the_same_bytes(drops: Path, tmp_path: Path) -> None:
+    assert feed(drops, local_midnight(EARLY)) == []
     for day in (date(2013, 1, 1), date(2013, 1, 7), EARLY):
-        feed.feed(tmp_path, feed.local_midnight(day))
+        feed(tmp_path, local_midnight(day))
     stepwise = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert len(stepwise) == 4 + 3 * 3 + 1
+    assert len(stepwise) == 4 + 3 * 3 + 3
     assert stepwise == {name: (drops / name).read_bytes() for name in stepwise}
 
 
-def test_daily_drops_hold_the_same_rows_as_weekly_ones(feed: ModuleType, drops: Path, tmp_path: Path) -> None:
-    feed.feed(tmp_path, feed.local_midnight(date(2013, 1, 14)), timedelta(days=1))
+def test_daily_drops_hold_the_same_rows_as_weekly_ones(drops: Path, tmp_path: Path) -> None:
+    feed(tmp_path, local_midnight(date(2013, 1, 14)), timedelta(days=1))
     weekly = [row for row in rows_of(drops, "arrivals") if row["sched_dep"] <= "2013-01-13T05:00:00Z"]
     assert len(list(tmp_path.glob("arrivals-*"))) == 12
     assert rows_of(tmp_path, "arrivals") == weekly
@@ -133,5 +133,5 @@ def test_daily_drops_hold_the_same_rows_as_weekly_ones(feed: ModuleType, drops: 
 def test_the_script_runs_by_itself(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "--until", "2013-01-07", "--since", "2013-01-07", "--to", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert run.stdout == f"5 new drops in {tmp_path}\n"
-    assert len(list(tmp_path.iterdir())) == 5
+    assert run.stdout == f"7 new drops in {tmp_path}\n"
+    assert len(list(tmp_path.iterdir())) == 7

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,8 @@ from evergreen.inspection.inspect import inspect
 from evergreen.inspection.records import Inspection
 from evergreen.params import load_params
 from evergreen.project import Project
+from feed import feed, with_drops
+from shipped import local_midnight
 from tests.conftest import ROOT
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,21 +23,13 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def drops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drops")
-    feed = [
-        sys.executable,
-        str(ROOT / "examples" / "flights" / "feed.py"),
-        "--until",
-        "2013-02-11",
-        "--to",
-        str(folder),
-    ]
-    subprocess.run(feed, check=True, stdout=subprocess.DEVNULL)
+    feed(folder, local_midnight(date(2013, 2, 11)))
     return folder
 
 
 @pytest.fixture
 def flights(make_project: Callable[..., Project], drops: Path) -> Inspection:
-    project = make_project((ROOT / "params.yaml").read_text())
+    project = with_drops(make_project((ROOT / "params.yaml").read_text()))
     shutil.copytree(drops, project.root / ".evergreen" / "drops" / "flights")
     return inspect(project, list(project.params.tables), NOW)
 

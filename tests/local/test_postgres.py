@@ -43,7 +43,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 def test_it_runs_under_supervisord_and_comes_back_after_a_kill(home: Home) -> None:
     ports = Ports(free_port() - OFFSETS["postgres"])
-    postgres.prepare(home)
+    postgres.prepare(home, Ports(9000))
     program = postgres.program(home, ports)
     supervisor = launch(home, [program], COMMON)
 
@@ -75,13 +75,13 @@ def test_it_runs_under_supervisord_and_comes_back_after_a_kill(home: Home) -> No
 
 
 def test_the_cluster_and_its_password_are_made_once_and_closed_to_others(home: Home) -> None:
-    postgres.prepare(home)
+    postgres.prepare(home, Ports(9000))
     secret, data = home.postgres / "password", home.postgres / "data"
     before = secret.read_text(), (data / "pg_hba.conf").read_text()
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert len(before[0]) >= 32
-    postgres.prepare(home)
+    postgres.prepare(home, Ports(9000))
     assert (secret.read_text(), (data / "pg_hba.conf").read_text()) == before
     ports = Ports(free_port() - OFFSETS["postgres"])
     server = subprocess.Popen(
@@ -102,7 +102,7 @@ def test_a_cluster_that_was_not_finished_is_made_again(home: Home) -> None:
     half = home.postgres / "data.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18")
-    postgres.prepare(home)
+    postgres.prepare(home, Ports(9000))
     assert not half.exists()
     assert (home.postgres / "data" / "pg_hba.conf").exists()
 
