@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from evergreen.features.engine import connect
+from evergreen.lake.known import known_rows
 from evergreen.lake.manifests import read_manifests
 from evergreen.lake.predictions import read_predictions
+from evergreen.lake.raw import raw_folder
 from evergreen.ledger import Ledger
 from evergreen.local.stack import Stack
 from evergreen.monitoring.labelled import moments
@@ -18,6 +21,9 @@ from evergreen.monitoring.records import Performance, Record
 from evergreen.project import Project
 from evergreen.quality.records import read_validations
 from shipped import TABLES, shipped_counts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Rows(NamedTuple):
@@ -32,7 +38,7 @@ def rows_brought(project: Project, as_of: datetime) -> Rows:
     clean, quarantined = 0, 0
     for table in TABLES:
         records = read_validations(project.lake, table)
-        for manifest in read_manifests(project.lake / "raw" / table):
+        for manifest in read_manifests(raw_folder(project.lake, table)):
             if manifest.as_of == as_of:
                 found = [records[file.path] for file in manifest.files]
                 quarantined += sum(record.quarantined for record in found)
@@ -91,27 +97,25 @@ def _judged(record: Record) -> list[str]:
 
 
 def _counts_table(project: Project, until: datetime) -> Table:
+    """What came of each table; rows that came again, as sources send them, are versions only where they changed."""
+    import pyarrow.parquet as pq
+
     table = Table(title="Rows against the shipped data")
-    for heading in ("table", "shipped", "clean", "quarantined", "lost", "doubled"):
-        table.add_column(heading, justify="left" if heading == "table" else "right")
+    for heading in ("table", "source", "shipped", "came", "quarantined", "lost", "doubled"):
+        table.add_column(heading, justify="left" if heading in ("table", "source") else "right")
+    known = known_rows(connect(), project, until)
     for name, shipped in shipped_counts(until).items():
-        records = read_validations(project.lake, name).values()
-        clean, clean_keys = _keys(project, name, [record.clean for record in records])
-        held, held_keys = _keys(project, name, [record.quarantine for record in records])
-        keys = len(clean_keys | held_keys)
-        cells = (shipped, clean, held, shipped - keys, clean + held - keys)
-        table.add_row(name, *(f"{cell:,}" for cell in cells))
+        key = list(project.params.tables[name].key)
+        versions = known[name].select(key).to_pyarrow()
+        keys = _keys(versions, key)
+        came = sum(one.rows for manifest in read_manifests(raw_folder(project.lake, name)) for one in manifest.files)
+        held = [record.quarantine for record in read_validations(project.lake, name).values() if record.quarantine]
+        kept = [pq.read_table(project.lake / file, columns=key) for file in held]
+        lost = shipped - len(keys.union(*(_keys(rows, key) for rows in kept)))
+        cells = (shipped, came, sum(rows.num_rows for rows in kept), lost, versions.num_rows - len(keys))
+        table.add_row(name, project.params.tables[name].source["kind"], *(f"{cell:,}" for cell in cells))
     return table
 
 
-def _keys(project: Project, table: str, files: list[str | None]) -> tuple[int, set[tuple[object, ...]]]:
-    """The rows in these files of the lake, and their distinct keys."""
-    import pyarrow.parquet as pq
-
-    key = list(project.params.tables[table].key)
-    rows, keys = 0, set()
-    for file in filter(None, files):
-        columns = pq.read_table(project.lake / file, columns=key)
-        rows += columns.num_rows
-        keys |= set(zip(*(columns[name].to_pylist() for name in key), strict=True))
-    return rows, keys
+def _keys(rows: pa.Table, key: list[str]) -> set[tuple[object, ...]]:
+    return set(zip(*(rows[name].to_pylist() for name in key), strict=True))

@@ -150,9 +150,10 @@ def _move_topic(project: Project, table: str, topic: str, until: datetime) -> No
 
     from evergreen.sources.kafka_client import client_options
 
-    options: dict[str, Any] = client_options(find_connection("evergreen_kafka", ("kafka",), home=project.home))
+    found = find_connection("evergreen_kafka", ("kafka",), home=project.home)
+    options: dict[str, Any] = {**client_options(found), "log_level": 3}
     _make_topic(options, topic)
-    producer = Producer({**options, "transactional.id": f"world-{topic}", "linger.ms": 20, "log_level": 3})
+    producer = Producer({**options, "transactional.id": f"world-{topic}", "linger.ms": 20})
     producer.init_transactions()  # ends what a killed one had begun
     group = Consumer({**options, "group.id": f"world-{topic}"})
     try:
