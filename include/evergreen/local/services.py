@@ -17,7 +17,7 @@ def program(name: str, service: Service, root: Path, port: int) -> Program:
     words = [word.replace("{port}", str(port)) for word in shlex.split(service.command)]
     if words[0] == "python":
         return Program(name, (sys.executable, *words[1:]), folder=root)
-    found = shutil.which(words[0], path=None if "/" not in words[0] else str(root)) or shutil.which(root / words[0])
+    found = shutil.which(str(root / words[0]) if "/" in words[0] else words[0])
     if found is None:
         raise ServerError(f"params.yaml: `services.{name}.command`: there is no program `{words[0]}`")
     return Program(name, (found, *words[1:]), folder=root)
