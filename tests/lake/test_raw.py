@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from evergreen.errors import LakeError
-from evergreen.lake import raw
+from evergreen.lake import raw, rejects
 from evergreen.lake.manifests import DataFile, commit, read_manifests
+from evergreen.lake.rejects import Reject, read_rejects
 from evergreen.paths import file_sha256
 
 SCHEMA = pa.schema([("id", pa.int64()), ("x", pa.float64()), ("name", pa.string())])
@@ -83,6 +84,26 @@ def test_a_source_that_fails_leaves_nothing_once_discarded(tmp_path: Path) -> No
         writer.write(failing())
     writer.discard()
     assert list((tmp_path / "raw/jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize("held", [1, 1000])
+def test_rejects_among_the_rows_of_many_files_are_all_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(rejects, "HELD", held)
+
+    def batches() -> raw.Iterator[pa.RecordBatch | Reject]:
+        for number, batch in enumerate(table(95).to_batches(max_chunksize=5)):
+            yield batch
+            yield Reject(place=f"topic[0]@{number}", reason="no JSON", content=b"bad")
+
+    writer = raw.RawWriter(tmp_path, "jobs", SCHEMA)
+    writer.write(batches())
+    files = writer.place("topic", ORIGIN, 1)
+    found = read_rejects(tmp_path, files, 100)
+    assert [one.place for one in found] == [f"topic[0]@{number}" for number in range(19)]
+    assert files[0].rejects is not None
+    assert files[0].rejects.rows == 19
 
 
 def test_a_disk_that_fails_is_an_error_of_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,7 @@ class RawWriter:
             self._abandon()
             raise
         self._close()
+        self._rejects.close()  # not before: closed, it would begin its file anew
         return self.rows
 
     def place(self, origin: str, sha256: str, seq: int) -> list[DataFile]:
@@ -177,7 +178,6 @@ class RawWriter:
             self._writer = None
 
     def _close(self) -> None:
-        self._rejects.close()
         if self._writer is not None:
             writer, self._writer = self._writer, None
             with naming(self._parts[-1][0]):
