@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,14 +43,21 @@ def as_html(text: str, **headers: str) -> Reply:
     return Reply(text.encode(), 200, {"Content-Type": "text/html; charset=utf-8"} | named)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a client that was killed is no error
+            super().handle_error(request, client_address)
+
+
 class Site:
     """Answers by `routes`, path to function; everything else is 404. Conditional requests are answered by ETag."""
 
     def __init__(self) -> None:
         self.routes: dict[str, Callable[[Asked], Reply]] = {}
         self.asked: list[Asked] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
