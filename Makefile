@@ -12,10 +12,10 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test drill check reproduce format setup lock clean
+.PHONY: help demo up down status test drill drill-kill check reproduce format setup lock clean
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: setup ## start everything and replay January to June 2013 (make demo PORT=9000 for other ports)
 	$(BIN)/evergreen demo
@@ -34,6 +34,9 @@ test: setup ## run all tests (make test ARGS='-k gate')
 
 drill: setup ## kill, stop, fill and alter what runs, and print what came of it (the fault tests alone)
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile tests/faults $(ARGS)
+
+drill-kill: setup ## kill each source's ingest while its data changes, and compare (make drill-kill KILLS=30 SOURCES=kafka SEED=7)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills
 
 check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked packages
 	$(BIN)/ruff check .

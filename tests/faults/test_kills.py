@@ -6,28 +6,20 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-import evergreen
 from tests.faults.world import NAMES, World, difference, world
+from tests.kills.points import named_points
 
 Told = Callable[[str, object], None]
-LIBRARY = Path(evergreen.__file__).parent
 TORN = re.compile(r"/\.[^/]+\.[a-z0-9_]{8}$")  # what a write that was killed leaves; `evergreen gc` removes it
 
 
-def _points(folder: Path) -> set[str]:
-    """The points in a folder's code; `{...}` of an f-string stands for any name."""
-    return {name for file in folder.rglob("*.py") for name in re.findall(r'\bpoint\(f?"([^"]+)"\)', file.read_text())}
-
-
-# Read from the code, so that a new point cannot be forgotten. Those of a source need its server, see tests/sources, and
-# so does that of messages which cannot be rows; those of a clean-up need something to clean up, see tests/gc; who is
-# alone never comes by that of a lock.
-SOURCES = _points(LIBRARY / "sources") | {"ingest.rejects"}
-POINTS = sorted(_points(LIBRARY) - SOURCES - _points(LIBRARY / "gc") - {"lock.waits"})
+# Those of a source need its server, and so does that of messages which cannot be rows: see tests/kills. Those of a
+# clean-up need something to clean up, see tests/gc; who is alone never comes by that of a lock.
+ELSEWHERE = named_points("sources", "gc") | {"ingest.rejects", "lock.waits"}
+POINTS = sorted(named_points(".") - ELSEWHERE)
 
 
 def passings(world: World, point: str) -> dict[str, list[str]]:
@@ -41,11 +33,6 @@ def passings(world: World, point: str) -> dict[str, list[str]]:
         if places:
             found[step] = places + lasts
     return found
-
-
-def test_a_source_is_killed_at_its_points_by_its_own_tests() -> None:
-    tests = "".join(file.read_text() for file in (Path(__file__).parents[1] / "sources").glob("test_*.py"))
-    assert [point for point in sorted(SOURCES) if not re.search(rf'"{re.escape(point)}[":]', tests)] == []
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -22,6 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tests.kills.worlds import Failed
+
 Say = Callable[[str, str], None]
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
 LOADED = [
@@ -51,7 +53,7 @@ class Ran:
     code: int  # the exit status, minus the signal
     seconds: float
     points: Counter[str]
-    begun: bool  # something of the table's in the lake was touched, or the source was read
+    begun: float | None  # seconds until something of the table's in the lake was touched, or a point passed
     ended: bool  # the ingest was over
     orphans: int  # files of killed runs that it removed
     trouble: str
@@ -62,7 +64,7 @@ class Ran:
 
     @property
     def killed_at_work(self) -> bool:
-        return self.killed and self.begun and not self.ended
+        return self.killed and self.begun is not None and not self.ended
 
 
 def run(order: Order, delay: float | None = None) -> Ran:
@@ -85,13 +87,14 @@ def run(order: Order, delay: float | None = None) -> Ran:
         code=process.exitcode if process.exitcode is not None else 0,
         seconds=seconds,
         points=heard,
-        begun=any(line.startswith("work ") for line in lines) or any(name != "file.written" for name in heard),
+        begun=next((float(line.split()[1]) - since for line in lines if line.startswith("begun ")), None),
         ended="end of it" in lines,
         orphans=sum(int(found[1]) for found in removed if found),
         trouble="\n".join(line.removeprefix("trouble ") for line in lines if line.startswith("trouble ")),
     )
     process.close()
-    assert not hangs, f"an ingest did not end within {LONGEST:.0f} s; it came by:\n" + "\n".join(lines[-20:])
+    if hangs:
+        raise Failed(f"an ingest did not end within {LONGEST:.0f} s; it came by:\n" + "\n".join(lines[-20:]))
     return ran
 
 
@@ -109,11 +112,16 @@ def _ingest(order: Order) -> None:
         for line in text.splitlines():
             os.write(told, f"{kind} {line}\n".encode())
 
+    begun: list[str] = []
+
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "evergreen.point":
+        is_point = event == "evergreen.point"
+        works = arguments[0] != "file.written" if is_point else event in _CHANGES and _is_raw(arguments[0])
+        if works and not begun:
+            begun.append(event)
+            say("begun", str(time.monotonic()))
+        if is_point:
             say("point", arguments[0])
-        elif event in _CHANGES and "/raw/" in os.fsdecode(arguments[0]):
-            say("work", event)
 
     code = 0
     try:
@@ -131,6 +139,10 @@ def _ingest(order: Order) -> None:
         code = 70
     say("end", "of it")
     os._exit(code)
+
+
+def _is_raw(path: str | bytes) -> bool:
+    return "/raw/" in os.fsdecode(path)
 
 
 def _ingest_table(root: Path, say: Say) -> int:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import astuple
-from pathlib import Path
 
-import evergreen
 from tests.kills.drill import Tally
+from tests.kills.points import INGEST, named_points
 
 HEADER = (
     "source", "kills at named points", "kills at random", "restarts", "rows in the source at the end",
     "versions written meanwhile", "missing", "doubled", "torn", "orphans collected", "s",
 )  # fmt: skip
-LIBRARY = Path(evergreen.__file__).parent
-PATH = ("sources", "lake/raw.py", "lake/manifests.py", "stages/ingest.py", "files.py")  # of an ingest
 
 
 def table(tallies: list[Tally]) -> list[str]:
@@ -36,18 +32,10 @@ def is_wrong(tally: Tally) -> bool:
     return any(astuple(tally.counts))
 
 
-def points() -> set[str]:
-    """The named points of an ingest, as the code has them."""
-    files = [
-        file for place in PATH for file in ((LIBRARY / place).rglob("*.py") if "." not in place else [LIBRARY / place])
-    ]
-    return {name for file in files for name in re.findall(r'\bpoint\("([^"]+)"\)', file.read_text())}
-
-
 def spared(tallies: list[Tally]) -> list[str]:
     """A line that names the points at which nothing was killed, if there are any."""
     killed = sum((tally.at_points for tally in tallies), Counter[str]())
-    left = sorted(points() - set(killed))
+    left = sorted(named_points(*INGEST) - set(killed))
     return [f"Nothing was killed at {', '.join(left)}."] if left else []
 
 

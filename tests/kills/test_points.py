@@ -11,9 +11,9 @@ import pytest
 
 from evergreen.sources.catalog import SOURCES
 from tests.kills.drill import Killer
+from tests.kills.points import INGEST, named_points
 from tests.kills.rows import Counts, Delivered, deliveries
 from tests.kills.sources import WORLDS, Servers
-from tests.kills.table import points
 from tests.kills.worlds import World
 
 Killed = Callable[[type[World]], Killer]
@@ -46,7 +46,7 @@ def test_killed_at_each_point_nothing_is_missing_doubled_or_torn(killed: Killed,
 def test_no_point_and_no_source_is_forgotten(killed: Killed) -> None:
     assert {world.kind for world in WORLDS} == set(SOURCES)
     at = {point for world in WORLDS for point in killed(world).tally.at_points}
-    assert at == points()
+    assert at == named_points(*INGEST)
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)

@@ -17,6 +17,10 @@ from tests.kills.rows import COLUMNS, Counts, Delivered
 PATIENCE = 60.0  # seconds for the writer's last step
 
 
+class Failed(Exception):
+    """What a drill cannot go on after."""
+
+
 class World(ABC):
     """One table of one source, and the project that ingests it."""
 
@@ -24,7 +28,7 @@ class World(ABC):
     name: ClassVar[str]  # in the table, where a kind has several
     sizes: ClassVar[dict[str, int]] = {}  # of pieces, beside those that all have
     excuse: ClassVar[str] = "(?!)"  # what a run may be refused for, and the next one takes
-    pause: ClassVar[float] = 0.03  # seconds between two writes
+    pause: ClassVar[float] = 0.03  # seconds between two writes, on average
     columns: ClassVar[dict[str, str]] = COLUMNS
 
     def __init__(self, root: Path, dice: Random) -> None:
@@ -96,7 +100,7 @@ def writing(world: World) -> Iterator[None]:
 
     def go_on() -> None:
         try:
-            while not done.wait(world.pause):
+            while not done.wait(world.dice.uniform(0, 2 * world.pause)):
                 world.step()
             world.finish()
         except BaseException as error:
@@ -110,5 +114,6 @@ def writing(world: World) -> Iterator[None]:
         done.set()
         thread.join(PATIENCE)
     if failed:
-        raise failed[0]
-    assert not thread.is_alive(), f"the writer of {world.name} did not end"
+        raise Failed(f"the writer failed: {failed[0]!r}") from failed[0]
+    if thread.is_alive():
+        raise Failed("the writer does not end")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,15 +18,6 @@ from evergreen.stages.ingest import IngestResult, ingest
 from tests.brokers import KafkaServer
 
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
-RUN = """
-import sys, os
-from datetime import UTC, datetime
-from evergreen.project import Project
-from evergreen.sources import kafka
-from evergreen.stages.ingest import ingest
-kafka.OFFSETS = int(os.environ["OFFSETS"])
-ingest(Project.load(sys.argv[1]), "jobs", datetime(2013, 4, 1, 4, tzinfo=UTC))
-"""
 COLUMNS = {
     "id": "int64", "due": "timestamp", "team": "category", "size": "float64", "part": "int64", "offset": "int64",
     "sent": "timestamp", "key": "string",
@@ -80,12 +68,6 @@ class World:
 
     def ingest(self) -> IngestResult:
         return ingest(self.project, "jobs", AS_OF)
-
-    def ingest_in_a_process(self, offsets: int = 1_000_000, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", RUN, str(self.project.root)], env={**os.environ, "OFFSETS": str(offsets), **env},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
 
     @property
     def manifests(self) -> list[Manifest]:

@@ -6,10 +6,8 @@ import io
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -369,16 +367,6 @@ def test_a_service_account_is_who_it_is_and_leaves_no_secret_anywhere(
     assert pem.splitlines()[1] not in shown
 
 
-RUN = """
-import sys
-from datetime import UTC, datetime
-from evergreen.project import Project
-from evergreen.stages import ingest
-ingest.COMMIT_FILES = 2
-ingest.ingest(Project.load(sys.argv[1]), "jobs", datetime(2013, 4, 1, tzinfo=UTC))
-"""
-
-
 LEFT = """
 import sys
 from evergreen.errors import SourceError
@@ -442,46 +430,3 @@ training: {{estimator: hist_gradient_boosting}}
 def raw_ids(project: Project) -> list[int]:
     files = [file for one in read_manifests(raw_folder(project.lake, "jobs")) for file in one.files]
     return [n for file in files for n in pq.read_table(project.lake / file.path)["id"].to_pylist()]
-
-
-@pytest.mark.parametrize(
-    "point",
-    [
-        "gcs.listed",
-        "gcs.read",
-        "gcs.read:7",
-        "gcs.verified:2",
-        "ingest.written:2",
-        "ingest.placed:3",
-        "manifest.written:2",
-    ],
-)
-def test_a_run_killed_anywhere_loses_and_doubles_nothing(
-    bucket: Bucket, make_project: Callable[..., Project], point: str
-) -> None:
-    """Objects keep arriving, and one is replaced, while the run is killed."""
-    project = bucket_project(make_project, bucket)
-    for n in range(5):
-        bucket.put(f"{n}.csv", csv_of(n * 10, 10))
-    stop = threading.Event()
-    added: list[int] = []
-
-    def add() -> None:
-        while not stop.is_set():
-            n = 5 + len(added)
-            bucket.put(f"{n}.csv", csv_of(n * 10, 10))
-            added.append(n)
-
-    adding = threading.Thread(target=add)
-    adding.start()
-    environment = {**os.environ, "EVERGREEN_KILL_AT": point, "PYTHONPATH": str(Path("include").resolve())}
-    run = subprocess.run([sys.executable, "-c", RUN, str(project.root)], env=environment, check=False)
-    stop.set()
-    adding.join()
-    assert run.returncode == -signal.SIGKILL
-    bucket.put("4.csv", csv_of(1_000_000, 1))
-    ingest(project, "jobs", NOW)
-    found = sorted(raw_ids(project))
-    before = [] if 40 not in found else list(range(40, 50))  # where it was read before it was replaced
-    rest = [n for n in range((5 + len(added)) * 10) if not 40 <= n < 50]
-    assert found == sorted([*rest, *before, 1_000_000])

@@ -1,23 +1,13 @@
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
-from datetime import UTC, date, datetime
-from pathlib import Path
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from evergreen.errors import SourceError
-from evergreen.lake.manifests import read_manifests
-from evergreen.lake.raw import raw_folder
 from evergreen.sources.robots import parse, product
-from evergreen.stages.ingest import ingest
 from tests.sources.reading import Reader
 from tests.web import Reply, Site, as_html
 
@@ -228,49 +218,3 @@ def test_a_redirect_asks_the_other_page_too(site: Site) -> None:
     site.routes["/page"] = lambda asked: Reply(b"", 302, {"Location": "/hidden"})
     with pytest.raises(SourceError, match=r"/hidden: the site's robots.txt asks"):
         reader(site).read()
-
-
-NOW = datetime(2013, 4, 1, tzinfo=UTC)
-RUN = """
-import sys
-from datetime import UTC, datetime
-from evergreen.project import Project
-from evergreen.stages.ingest import ingest
-ingest(Project.load(sys.argv[1]), "jobs", datetime(2013, 4, 1, tzinfo=UTC))
-"""
-
-
-@pytest.mark.parametrize("point", ["http.page", "http.page:2", "ingest.written:2", "ingest.placed", "ingest.committed"])
-def test_a_run_killed_anywhere_loses_and_doubles_nothing(
-    site: Site, make_project: Callable[..., Any], point: str
-) -> None:
-    project = make_project(f"""
-name: small
-tables:
-  jobs:
-    source: {{kind: html_table, url: '{site.url}/{{page}}', each: {{page: [a, b]}}, table: table}}
-    key: [id]
-    known_at: due
-    columns: {{id: {{type: int64}}, due: {{type: timestamp}}}}
-prediction: {{rows: jobs, at: due, label: {{value: id > 10, known_at: due}}}}
-features: {{row: {{id: id}}}}
-training: {{estimator: hist_gradient_boosting}}
-""")
-    pages = {"/a": [1, 2], "/b": [3, 4]}
-    for path in pages:
-        site.routes[path] = lambda asked: as_html(
-            "<table><tr><th>id<th>due" + "".join(f"<tr><td>{n}<td>2013-01-01" for n in pages[asked.path]) + "</table>",
-            ETag=f'"{len(pages[asked.path])}"',
-        )
-    environment = {**os.environ, "EVERGREEN_KILL_AT": point, "PYTHONPATH": str(Path("include").resolve())}
-    run = subprocess.run([sys.executable, "-c", RUN, str(project.root)], env=environment, check=False)
-    assert run.returncode == -signal.SIGKILL
-    ingest(project, "jobs", NOW)
-    assert ingest(project, "jobs", NOW).rows == 0
-    files = [file for one in read_manifests(raw_folder(project.lake, "jobs")) for file in one.files]
-    assert sorted(n for file in files for n in pq.read_table(project.lake / file.path)["id"].to_pylist()) == [
-        1,
-        2,
-        3,
-        4,
-    ]

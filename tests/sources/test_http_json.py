@@ -1,14 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -390,13 +385,6 @@ def test_one_of_several_that_is_refused_leaves_the_others(
 
 
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
-RUN = """
-import sys
-from datetime import UTC, datetime
-from evergreen.project import Project
-from evergreen.stages.ingest import ingest
-ingest(Project.load(sys.argv[1]), "jobs", datetime(2013, 4, 1, tzinfo=UTC))
-"""
 
 
 def service_project(make_project: Callable[..., Any], source: str) -> Any:
@@ -417,46 +405,3 @@ training: {{estimator: hist_gradient_boosting}}
 def raw_ids(project: Any) -> list[int]:
     files = [file for one in read_manifests(raw_folder(project.lake, "jobs")) for file in one.files]
     return [n for file in files for n in pq.read_table(project.lake / file.path)["id"].to_pylist()]
-
-
-@pytest.mark.parametrize(
-    "point",
-    [
-        "http.page",
-        "http.page:3",
-        "http.verified",
-        "ingest.written",
-        "ingest.placed",
-        "manifest.written",
-        "ingest.committed",
-    ],
-)
-def test_a_run_killed_anywhere_loses_and_doubles_nothing(
-    site: Site, make_project: Callable[..., Any], point: str
-) -> None:
-    """Records keep arriving with every page that is asked for, at the newest moment and after it."""
-    feed = Feed(site)
-    project = service_project(
-        make_project,
-        f"{{kind: http_json, url: '{site.url}/feed', params: {{since: '{{position}}'}}, fields: {{due: at}}, "
-        "pages: {by: offset, size: 5}, incremental: {column: due, start: '2013-01-01T00:00:00Z'}}",
-    )
-    plain = feed.answer
-
-    def answer(asked: Asked) -> Reply:
-        feed.add(len(feed.rows), 1 + len(feed.rows) // 3)
-        return plain(asked)
-
-    for n in range(20):
-        feed.add(n, 1 + n // 3)
-    ingest(project, "jobs", NOW)
-    site.routes["/feed"] = answer
-    for _ in range(20):
-        feed.add(len(feed.rows), 1 + len(feed.rows) // 3)
-    environment = {**os.environ, "EVERGREEN_KILL_AT": point, "PYTHONPATH": str(Path("include").resolve())}
-    run = subprocess.run([sys.executable, "-c", RUN, str(project.root)], env=environment, check=False)
-    assert run.returncode == -signal.SIGKILL
-    ingest(project, "jobs", NOW)
-    site.routes["/feed"] = plain
-    ingest(project, "jobs", NOW)
-    assert sorted(raw_ids(project)) == list(range(len(feed.rows)))

@@ -7,12 +7,10 @@ import logging
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,31 +24,6 @@ from tests.sources.kafka_worlds import RUN, World, job
 from tests.tls import make_certificate
 
 
-@contextmanager
-def busy_producer(world: World, partitions: int) -> Iterator[None]:
-    """Write all the time: committed and aborted transactions, plain messages, doubled, out of order, bad ones."""
-    done, dice = threading.Event(), random.Random(5)
-
-    def go_on() -> None:
-        number = 10_000
-        while not done.is_set():
-            partition, number = dice.randrange(partitions), number + 20
-            values = [job(n) for n in (*range(number, number + 20), number)]
-            dice.shuffle(values)
-            values.insert(dice.randrange(20), dice.choice([b"bad", b"", b'{"id": "x"}', None]))
-            transaction = dice.choice([None, "busy"])
-            abort = dice.random() < 0.4
-            world.broker.put(world.topic, values, partition, transaction, abort and transaction is not None)
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
 def make_world(broker: KafkaServer, make: Callable[..., Project], root: Path, patch: pytest.MonkeyPatch) -> World:
     patch.setenv("AIRFLOW_CONN_STREAM", broker.uri)
     world = World(broker, make, root, partitions=3, timeout="60 seconds")
@@ -59,25 +32,6 @@ def make_world(broker: KafkaServer, make: Callable[..., Project], root: Path, pa
         broker.put(world.topic, [b"bad", None], partition)
         world.put(range(partition * 1000 + 40, partition * 1000 + 50), partition, transaction="first", abort=True)
     return world
-
-
-def test_killed_at_every_point_nothing_is_missing_and_nothing_doubled(
-    kafka: KafkaServer, make_project: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = make_world(kafka, make_project, tmp_path / "project", monkeypatch)
-    points = (
-        "kafka.batch", "kafka.partition", "ingest.row_group", "ingest.written:2", "ingest.rejects", "ingest.placed:2",
-        "ingest.before_commit", "manifest.written", "ingest.committed",
-    )  # fmt: skip
-    with busy_producer(world, 3):
-        for point in points:
-            run = world.ingest_in_a_process(offsets=30, EVERGREEN_KILL_AT=point)
-            assert run.returncode == -signal.SIGKILL, f"{point}: {run.stderr}"
-    world.ingest()
-    world.require_all()
-    folder = world.project.lake / "raw" / "jobs"
-    named = {file.path for file in world.files} | {file.rejects.path for file in world.files if file.rejects}
-    assert {path.relative_to(world.project.lake).as_posix() for path in folder.glob("*.parquet")} == named
 
 
 ON_A_SMALL_DISK = """
