@@ -7,6 +7,7 @@ number of the content, and `id` the row's place in it.
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from pathlib import Path
 from random import Random
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.buckets import Bucket
-from tests.kills.rows import Counts, Delivered, as_texts, count, make_row, numbered
+from tests.kills.rows import Counts, Delivered, as_texts, count, make_row
 from tests.kills.worlds import World
 
 
@@ -28,7 +29,7 @@ class FilesWorld(World):
 
     def begin(self) -> None:
         (self.root / "drops").mkdir()
-        self._numbers = numbered()
+        self._numbers = itertools.count()
         self.lengths: list[int] = []  # rows by the content's number
         self.places: dict[str, int] = {}  # name to number
         self._half: tuple[str, int, bytes] | None = None

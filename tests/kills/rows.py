@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,10 +107,3 @@ def count(
         doubled=sum(times - 1 for times in taken.values()),
         torn=torn,
     )  # fmt: skip
-
-
-def numbered(start: int = 0) -> Iterator[int]:
-    """0, 1, 2..."""
-    while True:
-        yield start
-        start += 1
