@@ -24,7 +24,7 @@ class WebWorld(World):
     """Records are added at the end of a listing, and changed where they are."""
 
     excuse = r"changed 3 times while it was read"
-    pause = 0.1  # one of three reads of a listing must fit between two changes, mostly
+    pause = 0.06  # one of three reads of a listing must fit between two changes, mostly
     first: ClassVar[int]  # records at the beginning
 
     def __init__(self, root: Path, dice: Random, site: Site) -> None:
