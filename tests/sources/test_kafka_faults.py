@@ -20,7 +20,7 @@ from evergreen.project import Project
 from evergreen.sources import kafka as source
 from tests.brokers import KafkaServer
 from tests.servers import free_port, kafka_server
-from tests.sources.kafka_worlds import RUN, World, job
+from tests.sources.kafka_worlds import World, job
 from tests.tls import make_certificate
 
 
@@ -34,6 +34,13 @@ def make_world(broker: KafkaServer, make: Callable[..., Project], root: Path, pa
     return world
 
 
+RUN = """
+import sys
+from datetime import UTC, datetime
+from evergreen.project import Project
+from evergreen.stages.ingest import ingest
+ingest(Project.load(sys.argv[1]), "jobs", datetime(2013, 4, 1, 4, tzinfo=UTC))
+"""
 ON_A_SMALL_DISK = """
 mount -t tmpfs -o size=6m tmpfs "$LAKE" || exit 99
 "$@"
@@ -58,7 +65,7 @@ def test_a_disk_that_is_full_of_messages_set_aside(
     wrapped = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
     run = subprocess.run(
         [*wrapped, "sh", "-c", ON_A_SMALL_DISK, "sh", sys.executable, "-c", RUN, str(world.project.root)],
-        env=os.environ | {"OFFSETS": "1000000", "LAKE": str(lake), "OUT": str(out)}, capture_output=True, text=True,
+        env=os.environ | {"LAKE": str(lake), "OUT": str(out)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     if run.returncode == 99 or "unshare" in run.stderr:
