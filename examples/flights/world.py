@@ -174,14 +174,17 @@ def _move_topic(project: Project, table: str, topic: str, until: datetime) -> No
 
 def _reached(group: Consumer, place: TopicPartition) -> datetime:
     """How far the group was told to be; a broker that has just started may need a moment to know."""
-    from confluent_kafka import KafkaException
+    from confluent_kafka import KafkaError, KafkaException
 
+    soon = (
+        KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS
+    )  # fmt: skip
     deadline = time.monotonic() + 30
     while True:
         try:
             offset = group.committed([place])[0].offset
         except KafkaException as error:
-            if not error.args[0].retriable() or time.monotonic() > deadline:
+            if error.args[0].code() not in soon or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
         else:
