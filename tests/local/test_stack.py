@@ -15,8 +15,9 @@ import pytest
 from evergreen.errors import ServerError
 from evergreen.local import stack
 from evergreen.local.api import AirflowApi
-from evergreen.local.ports import HOST, OFFSETS, Ports
+from evergreen.local.ports import ALWAYS, HOST, OFFSETS, Ports
 from evergreen.local.processes import marked, wait_gone
+from evergreen.local.servers import asked_servers
 from evergreen.project import Project
 from tests.conftest import SMALL
 
@@ -88,7 +89,8 @@ def test_a_stack_lives_through_kills_and_leaves_nothing(project: Project) -> Non
     assert any(f"(connection evergreen_kafka, in {project.home.connections})" in text for text in told)
     assert all(server.healthy and server.state == "running" for server in stack.status(project))
     ports = Ports(int(up.airflow_url.rpartition(":")[2]))
-    assert listeners(project) == {(HOST, ports.of(server)) for server in OFFSETS}
+    asked = (*ALWAYS, *(port for server in asked_servers(project) for port in server.ports))
+    assert listeners(project) == {(HOST, ports.of(server)) for server in asked}
 
     said: list[str] = []
     assert not stack.up(project, progress=said.append).started
