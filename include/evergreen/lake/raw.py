@@ -57,7 +57,7 @@ class RawWriter:
     """Writes one delivery as temporary files, then gives them their names; not yet part of the lake.
 
     Row groups have exactly ROW_GROUP rows and files FILE_ROWS, however the source cut its batches. Encoding runs in
-    a thread beside the source's parsing; at most two row groups are in memory.
+    a thread beside the source's parsing; about two row groups are in memory, the one that is encoded and the next.
     """
 
     def __init__(self, lake: Path, table: str, schema: pa.Schema) -> None:
@@ -83,7 +83,7 @@ class RawWriter:
         try:
             with ThreadPoolExecutor(1, "raw-writer") as thread:
                 pending: Future[None] | None = None
-                for group in _row_groups(self._rows_of(batches), self._schema):
+                for group in _row_groups(self._rows_of(batches)):
                     if pending is not None:
                         pending.result()
                     pending = thread.submit(self._append, group)
@@ -103,7 +103,7 @@ class RawWriter:
         LakeError rather than replace a file.
         """
         if not self._parts:
-            self._append(self._schema.empty_table())
+            self._append([])
             self._close()
         files = []
         stem = sha256[:16]
@@ -150,9 +150,11 @@ class RawWriter:
             bytes=path.stat().st_size,
         )  # fmt: skip
 
-    def _append(self, group: pa.Table) -> None:
+    def _append(self, batches: list[pa.RecordBatch]) -> None:
+        """Write a row group and empty its list, so that nobody else holds the batches while it is encoded."""
         import pyarrow.parquet as pq
 
+        group = _group(batches, self._schema)
         if self._writer is None or self._parts[-1][1] + group.num_rows > FILE_ROWS:
             self._close()
             temporary = self._folder / f".{len(self._parts):05d}.part"
@@ -184,32 +186,37 @@ class RawWriter:
                 writer.close()
 
 
-def _row_groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows in tables of exactly ROW_GROUP rows, the last one shorter."""
+def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """The rows in lists of exactly ROW_GROUP rows, the last one shorter."""
     held: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
         while count + batch.num_rows >= ROW_GROUP:
             room = ROW_GROUP - count
-            held.append(batch.slice(0, room))
-            yield _group(held, schema)
-            batch, held, count = batch.slice(room), [], 0
+            full, held, count = [*held, batch.slice(0, room)], [], 0
+            batch = batch.slice(room)
+            yield full
         held.append(batch)
         count += batch.num_rows
     if count:
-        yield _group(held, schema)
+        yield held
 
 
 def _group(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """One table in one piece, with null for NaN: a missing number is the same thing to every engine."""
+    """One table in one piece, with null for NaN: a missing number is the same thing to every engine.
+
+    Column by column, each freed from the batches when it is done: so a row group is not twice in memory.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    columns = pa.Table.from_batches(batches, schema).columns
+    batches.clear()
     for index, field in enumerate(schema):
+        column = pa.Table.from_arrays([columns[index]], schema=pa.schema([field])).combine_chunks().column(0)
         if pa.types.is_floating(field.type):
-            isnan = pc.is_nan(table.column(index))
+            isnan = pc.is_nan(column)
             if pc.any(isnan).as_py():
-                values = pc.if_else(isnan, pa.scalar(None, field.type), table.column(index))
-                table = table.set_column(index, field, values)
-    return table
+                column = pc.if_else(isnan, pa.scalar(None, field.type), column)
+        columns[index] = column
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -23,7 +24,9 @@ from evergreen.sources import kafka_ranges as ranges
 from evergreen.sources.base import Inferred, Receipt, Request
 from evergreen.sources.kafka_client import TopicClient
 from evergreen.sources.kafka_json import Epoch
+from evergreen.sources.kafka_messages import Messages
 from evergreen.sources.kafka_rows import Columns, Rows
+from evergreen.sources.threads import in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OFFSETS = FILE_ROWS  # of one delivery
+PARSERS = 2  # threads, beside the one that reads and the one that writes
 
 
 class Kafka(Inferred, Section):
@@ -142,6 +146,8 @@ class TopicRange:
     parts: tuple[ranges.Range, ...]
     position: Mapping[str, Any]
     rows: Rows
+    _bytes: int = 0
+    _tombstones: int = 0
 
     @property
     def origin(self) -> str:
@@ -151,14 +157,21 @@ class TopicRange:
     def batches(self) -> Generator[pa.RecordBatch | Reject, None, None]:
         """The messages as rows, one partition after the other, each in the order of its offsets."""
         for part in self.parts:
-            for messages in self.client.read(part):
-                yield from self.rows.of(messages)
-                faults.point("kafka.batch")
+            with closing(in_order(self.rows.of, self._counted(part), PARSERS)) as found:
+                for batches in found:
+                    yield from batches
+                    faults.point("kafka.batch")
             faults.point("kafka.partition")
-        if self.rows.tombstones:
-            log.info("%s: tombstones passed over: %d; the rows of their keys stay", self.origin, self.rows.tombstones)
+        if self._tombstones:
+            log.info("%s: tombstones passed over: %d; the rows of their keys stay", self.origin, self._tombstones)
 
     def receipt(self) -> Receipt:
         """What names the piece for ever, if the topic is still the one that was read, and what lies behind it now."""
         lag = ranges.behind(self.client.require_same(self.topic), self.position)
-        return Receipt(ranges.digest(self.topic, self.parts), self.rows.bytes, self.position, f"{lag:,} offsets")
+        return Receipt(ranges.digest(self.topic, self.parts), self._bytes, self.position, f"{lag:,} offsets")
+
+    def _counted(self, part: ranges.Range) -> Iterator[Messages]:
+        for messages in self.client.read(part):
+            self._bytes += messages.size
+            self._tombstones += messages.tombstones
+            yield messages

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import SourceError
 from evergreen.sources.connections import Connection, find_connection
+from evergreen.sources.kafka_messages import Messages
 from evergreen.sources.kafka_ranges import Extent, Range, Topic
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROWS, BYTES = 5_000, 2 << 20  # of the messages that are handed on together, whichever is reached first
-STEP = 500  # messages that are taken from the client at once: a sudden million-byte one comes at most so often
+# Messages that are taken from the client at once, fewer where those before them were big; so few of them stay in the
+# processor's cache until they are copied.
+STEP = 500
 WAIT = 0.1  # seconds that a step waits for messages that do not come, as where transactions were aborted
 
 # A connection may set others for these, but for the ones below.
@@ -28,7 +31,7 @@ DEFAULTS = {
     "client.id": "evergreen",
     "fetch.queue.backoff.ms": 10,  # 1000, the client's own, leaves the wire idle
     "fetch.wait.max.ms": 10,  # changing to another partition waits for the last one's empty answer
-    "queued.max.messages.kbytes": 16_384,
+    "queued.max.messages.kbytes": 8_192,
     "reconnect.backoff.max.ms": 1_000,
 }
 FIXED = {
@@ -108,8 +111,8 @@ class TopicClient:
             )
         return now
 
-    def read(self, part: Range) -> Iterator[list[Message]]:
-        """The messages of a range in order, in lists of at most ROWS and about BYTES.
+    def read(self, part: Range) -> Iterator[Messages]:
+        """The messages of a range in order, at most ROWS and about BYTES at a time.
 
         The end is recognised where its last offsets hold no message: an aborted transaction, a compacted topic. Raises
         SourceError where nothing comes for the timeout, or messages are lost or damaged.
@@ -119,9 +122,9 @@ class TopicClient:
         if self._reading != (part.partition, part.first):
             self._consumer.assign([TopicPartition(self.topic, part.partition, part.first)])
         self._reading = None
-        at, held, size, since = part.first, [], 0, time.monotonic()
+        at, step, held, since = part.first, STEP, Messages(self.topic, part.partition), time.monotonic()
         while at < part.end:
-            got = self._consumer.consume(min(STEP, part.end - at), WAIT)
+            got = self._consumer.consume(min(step, part.end - at), WAIT)
             good, ended = self._good(got, part)
             if good or ended:
                 since, self._trouble = time.monotonic(), None
@@ -132,14 +135,13 @@ class TopicClient:
             elif good:
                 at = good[-1].offset() + 1
                 self._reading = (part.partition, at) if at == part.end else None
-            held += good
-            size += sum(map(len, good))
-            if held and (size >= BYTES or len(held) >= ROWS):
+            step = max(1, min(STEP, BYTES // held.add(good)))
+            if held.size >= BYTES or len(held) >= ROWS:
                 yield held
-                held, size = [], 0
+                held = Messages(self.topic, part.partition)
             if ended:
                 break
-        if held:
+        if len(held):
             yield held
 
     def acknowledge(self, group: str, offsets: Mapping[int, int]) -> None:

@@ -1,0 +1,72 @@
+"""Messages of one partition by columns: the client's own objects are slow to walk through once there are thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from evergreen.lake.rejects import Reject
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+
+@dataclass
+class Messages:
+    """Messages in the order of their offsets."""
+
+    topic: str
+    partition: int
+    values: list[bytes | None] = field(default_factory=list)  # None: a tombstone
+    keys: list[bytes | str | None] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    moments: list[int | None] = field(default_factory=list)  # milliseconds since 1970, where the message has a time
+    size: int = 0  # bytes of the values
+
+    def add(self, got: Sequence[Message]) -> int:
+        """Take more of them, and tell about how many bytes each has.
+
+        Mapped over the client's own methods, which takes half of a loop's time.
+        """
+        from confluent_kafka import Message
+
+        self.values += map(Message.value, got)
+        self.keys += map(Message.key, got)
+        self.offsets += map(Message.offset, got)
+        self.moments += [moment if kind else None for kind, moment in map(Message.timestamp, got)]
+        size = sum(map(len, got))
+        self.size += size
+        return size // max(1, len(got)) + 1
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def tombstones(self) -> int:
+        """How many have no value."""
+        return self.values.count(None)
+
+    def only(self, places: Sequence[int]) -> Messages:
+        """Those at these places."""
+        return Messages(
+            self.topic, self.partition, [self.values[at] for at in places], [self.keys[at] for at in places],
+            [self.offsets[at] for at in places], [self.moments[at] for at in places],
+        )  # fmt: skip
+
+    def raw_key(self, at: int) -> bytes | None:
+        """The key as bytes."""
+        key = self.keys[at]
+        return key.encode() if isinstance(key, str) else key
+
+    def reject(self, at: int, reason: str) -> Reject:
+        """One of them as what cannot be a row."""
+        moment = self.moments[at]
+        return Reject(
+            place=f"{self.topic}[{self.partition}]@{self.offsets[at]}",
+            reason=reason,
+            content=self.values[at] or b"",
+            key=self.raw_key(at),
+            time=None if moment is None else datetime(1970, 1, 1) + timedelta(milliseconds=moment),
+        )
