@@ -217,6 +217,6 @@ def _group(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
         if pa.types.is_floating(field.type):
             isnan = pc.is_nan(column)
             if pc.any(isnan).as_py():
-                column = pc.if_else(isnan, pa.scalar(None, field.type), column)
+                column = pc.if_else(isnan, pa.NA, column)
         columns[index] = column
     return pa.Table.from_arrays(columns, schema=schema)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -104,11 +106,11 @@ class Rows:
         import pyarrow as pa
 
         if what == "partition":
-            return pa.repeat(pa.scalar(messages.partition, pa.int64()), len(messages))
+            return _whole_numbers([messages.partition] * len(messages))
         if what == "offset":
-            return pa.array(messages.offsets, pa.int64())
+            return _whole_numbers(messages.offsets)
         if what == "timestamp":
-            return pa.array(messages.moments, pa.int64()).cast(pa.timestamp("ms")).cast(pa.timestamp("us"))
+            return _whole_numbers(messages.moments).cast(pa.timestamp("ms")).cast(pa.timestamp("us"))
         return pa.array(map(_text_key, messages.keys), pa.string(), size=len(messages))
 
 
@@ -117,6 +119,16 @@ def _with_values(messages: Messages) -> tuple[Messages, list[bytes]]:
     if messages.tombstones:
         messages = messages.only([at for at, value in enumerate(messages.values) if value is not None])
     return messages, [value for value in messages.values if value is not None]
+
+
+def _whole_numbers(values: Sequence[int | None]) -> pa.Array:
+    """An int64 array; `pa.array` imports pandas, 55 MB and 0.2 s."""
+    import pyarrow as pa
+
+    whole = array("q", [value for value in values if value is not None])
+    if len(whole) < len(values):
+        return pa.array(values, pa.int64())
+    return pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
 
 
 def _text_key(key: bytes | str | None) -> str | None:
