@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.sources import csv_dates
 from evergreen.sources.files import Refused
+from evergreen.sources.moments import moments
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,29 +100,12 @@ def convert(
         if field.name in formats:
             array = csv_dates.parse(array, field, formats[field.name], before + 2)
         elif array.type != field.type:
-            array = _moments(array, field, before)
+            try:
+                array = moments(array, field.type)
+            except pa.ArrowInvalid:
+                raise Refused(_bad_moment(array, field, before)) from None
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _moments(texts: pa.Array, field: pa.Field, before: int) -> pa.Array:
-    """ISO 8601 text as UTC without a zone; text without an offset is UTC already."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    zoned = pa.timestamp("us", "UTC")
-    for way in (field.type, zoned):
-        try:
-            return texts.cast(way).cast(field.type)
-        except pa.ArrowInvalid:
-            continue
-    has_offset = pc.match_substring_regex(texts, r"(Z|[+-]\d\d(:?\d\d)?)$")
-    has_offset = pc.and_(has_offset, pc.match_substring(texts, ":"))  # not the day of a plain date
-    try:
-        with_offset = pc.if_else(has_offset, texts, None).cast(zoned).cast(field.type)
-        return pc.coalesce(with_offset, pc.if_else(has_offset, None, texts).cast(field.type))
-    except pa.ArrowInvalid:
-        raise Refused(_bad_moment(texts, field, before)) from None
 
 
 def _bad_moment(texts: pa.Array, field: pa.Field, before: int) -> str:

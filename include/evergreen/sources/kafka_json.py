@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from evergreen.sources.csv_checks import zoned
+from evergreen.sources.moments import moments
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,7 +118,7 @@ class Parser:
             return array
         if pa.types.is_integer(array.type) and self._epoch:
             return array.cast(pa.timestamp(UNITS[self._epoch])).cast(type_)
-        return _moments(array, type_)
+        return moments(array, type_) if pa.types.is_timestamp(type_) else array.cast(type_)
 
     def _reason(self, value: bytes, error: str) -> str:
         """Why a message is bad, in words; Arrow's own where none fits."""
@@ -170,24 +171,6 @@ def _are_objects(values: Sequence[bytes]) -> bool:
         return set(map(itemgetter(0), values)) == {ord("{")} and set(map(itemgetter(-1), values)) == {ord("}")}
     except IndexError:  # an empty one
         return False
-
-
-def _moments(texts: pa.Array, type_: pa.DataType) -> pa.Array:
-    """ISO 8601 text as UTC without a zone; text without an offset is UTC already."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    zoned = pa.timestamp("us", "UTC")
-    if not pa.types.is_timestamp(type_):
-        return texts.cast(type_)
-    for way in (zoned, type_):
-        try:
-            return texts.cast(way).cast(type_)
-        except pa.ArrowInvalid:
-            continue
-    has_offset = pc.match_substring_regex(texts, r":.*(Z|[+-]\d\d(:?\d\d)?)$")  # a time before it: no plain date
-    with_offset = pc.if_else(has_offset, texts, None).cast(zoned).cast(type_)
-    return pc.coalesce(with_offset, pc.if_else(has_offset, None, texts).cast(type_))
 
 
 def _shown(text: str) -> str:
