@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -71,13 +72,15 @@ class CsvFile(Drop):
         return CsvReader(self.origin, text, self.schema, options.delimiter, options.null_values, options.date_formats)
 
 
-@dataclass(frozen=True)
+@dataclass
 class FileText:
     """The text of a file on disk; `file` is the open file, and `has_read` hears its SHA-256 and size."""
 
     path: Path
     file: BufferedReader
     has_read: Callable[[str, int], None]
+    _counting: Future[checks.Counts] | None = None
+    _abandoned: bool = False
 
     @contextmanager
     def stream(self) -> Iterator[Any]:
@@ -86,8 +89,14 @@ class FileText:
         yield self._unpacked(self.file)
 
     def parts(self, header: Sequence[str], delimiter: str) -> Generator[Opener, None, None]:
-        """The whole file as one: Arrow opens and unpacks it by itself."""
-        yield self._native
+        """The whole file as one: Arrow opens and unpacks it by itself, and a thread beside it counts."""
+        with ThreadPoolExecutor(1, "csv-counts") as thread:
+            self._counting = thread.submit(self._count)
+            try:
+                yield self._native
+            except GeneratorExit:
+                self._abandoned = True
+                raise
 
     def _native(self) -> pa.NativeFile:
         import pyarrow as pa
@@ -97,10 +106,11 @@ class FileText:
         return pa.CompressedInputStream(file, codec) if codec else file
 
     def counts(self) -> checks.Counts:
-        """Read the file once more to its end, for what Arrow does not tell, and for the receipt.
+        """What a second reading of the file, to its end, has found."""
+        return self._counting.result() if self._counting else self._count()
 
-        Not beside Arrow, through a file of Python's: see `Text.parts`.
-        """
+    def _count(self) -> checks.Counts:
+        """Read the file for what Arrow does not tell, and for the receipt; see `Text.parts` why Arrow reads another."""
         content, counts, size = hashlib.sha256(), checks.Counts(), 0
 
         def take(data: bytes) -> None:
@@ -111,9 +121,9 @@ class FileText:
         self.file.seek(0)
         raw = checks.Tap(self.file, take)
         unpacked = self._unpacked(raw)
-        while data := bytes(unpacked.read(BLOCK)):
+        while not self._abandoned and (data := bytes(unpacked.read(BLOCK))):
             counts.add(data)
-        while raw.read(BLOCK):  # what may follow a compressed stream belongs to the content too
+        while not self._abandoned and raw.read(BLOCK):  # what may follow a compressed stream belongs to the content too
             pass
         self.has_read(content.hexdigest(), size)
         return counts
