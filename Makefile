@@ -4,6 +4,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Two test processes fit into 2 cores and 4 GB. A test file stays in one of them, so its fixtures are made once.
 TEST_PROCESSES ?= 2
+# What bench-ingest measures; two sizes show how memory grows.
+ROWS ?= 3400000
+KAFKA_ROWS ?= 1000000
+RUNS ?= 5
+PATHS ?= csv postgres kafka gcs
 
 # Without bytecode every start of Airflow takes twice as long; another environment must not catch the packages.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
@@ -12,10 +17,10 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test drill drill-kill check reproduce format setup lock clean
+.PHONY: help demo up down status test drill drill-kill bench-ingest check reproduce format setup lock clean
 
 help: ## list these commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: setup ## start everything and replay January to June 2013 (make demo PORT=9000 for other ports)
 	$(BIN)/evergreen demo
@@ -37,6 +42,10 @@ drill: setup ## kill, stop, fill and alter what runs, and print what came of it 
 
 drill-kill: setup ## kill each source's ingest while its data changes, and compare (make drill-kill KILLS=30 SOURCES=kafka SEED=7)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills
+
+bench-ingest: setup ## each source beside its limit (ROWS="3400000 10000000" RUNS=1 PATHS="csv kafka" TO=table.md)
+	$(BIN)/python -m benchmarks.ingest --rows $(ROWS) --kafka-rows $(KAFKA_ROWS) --runs $(RUNS) --paths $(PATHS) \
+		$(if $(TO),--to $(TO))
 
 check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked packages
 	$(BIN)/ruff check .

@@ -22,15 +22,17 @@ def cut(read: Callable[[], bytes], header: Sequence[str], delimiter: str, size: 
     """
     names = io.StringIO()
     csv.writer(names, delimiter=delimiter, lineterminator="\n").writerow(header)
-    first, held = b"", b""
+    first = b""
+    blocks: list[bytes] = []
     while data := read():
-        held += data
-        if len(held) >= size:
+        blocks.append(data)
+        if sum(map(len, blocks)) >= size:
+            held = b"".join(blocks)
             end = row_end(held, delimiter) or len(held)
-            yield first + held[:end]
-            first, held = names.getvalue().encode(), held[end:]
-    if held:
-        yield first + held
+            yield b"".join((first, memoryview(held)[:end]))
+            first, blocks = names.getvalue().encode(), [held[end:]]
+    if any(blocks):
+        yield first + b"".join(blocks)
 
 
 def row_end(text: bytes, delimiter: str) -> int:

@@ -12,7 +12,7 @@ from evergreen.sources.csv_parts import ahead, cut
 from evergreen.sources.csv_reader import BLOCK, CODECS, Opener
 from evergreen.sources.gcs_stream import Download
 
-PART = 4 * BLOCK  # bytes that Arrow gets at a time; two such parts are in memory
+PART = 8 * BLOCK  # bytes that Arrow gets at a time; two such parts are in memory
 
 
 class StreamText:
