@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ class Messages:
     partition: int
     values: list[bytes | None] = field(default_factory=list)  # None: a tombstone
     keys: list[bytes | str | None] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
+    offsets: array[int] = field(default_factory=lambda: array("q"))
     moments: list[int | None] = field(default_factory=list)  # milliseconds since 1970, where the message has a time
     size: int = 0  # bytes of the values
 
@@ -34,7 +35,7 @@ class Messages:
 
         self.values += map(Message.value, got)
         self.keys += map(Message.key, got)
-        self.offsets += map(Message.offset, got)
+        self.offsets.extend(map(Message.offset, got))
         self.moments += [moment if kind else None for kind, moment in map(Message.timestamp, got)]
         size = sum(map(len, got))
         self.size += size
@@ -52,7 +53,7 @@ class Messages:
         """Those at these places."""
         return Messages(
             self.topic, self.partition, [self.values[at] for at in places], [self.keys[at] for at in places],
-            [self.offsets[at] for at in places], [self.moments[at] for at in places],
+            array("q", [self.offsets[at] for at in places]), [self.moments[at] for at in places],
         )  # fmt: skip
 
     def raw_key(self, at: int) -> bytes | None:

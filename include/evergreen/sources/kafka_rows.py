@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -106,11 +105,14 @@ class Rows:
         import pyarrow as pa
 
         if what == "partition":
-            return _whole_numbers([messages.partition] * len(messages))
+            return _whole_numbers(array("q", [messages.partition]) * len(messages))
         if what == "offset":
             return _whole_numbers(messages.offsets)
         if what == "timestamp":
-            return _whole_numbers(messages.moments).cast(pa.timestamp("ms")).cast(pa.timestamp("us"))
+            known = array("q", [moment for moment in messages.moments if moment is not None])
+            whole = len(known) == len(messages)
+            moments = _whole_numbers(known) if whole else pa.array(messages.moments, pa.int64())
+            return moments.cast(pa.timestamp("ms")).cast(pa.timestamp("us"))
         return pa.array(map(_text_key, messages.keys), pa.string(), size=len(messages))
 
 
@@ -121,14 +123,11 @@ def _with_values(messages: Messages) -> tuple[Messages, list[bytes]]:
     return messages, [value for value in messages.values if value is not None]
 
 
-def _whole_numbers(values: Sequence[int | None]) -> pa.Array:
-    """An int64 array; `pa.array` imports pandas, 55 MB and 0.2 s."""
+def _whole_numbers(values: array[int]) -> pa.Array:
+    """An int64 array without `pa.array`, which imports pandas: 55 MB and 0.2 s."""
     import pyarrow as pa
 
-    whole = array("q", [value for value in values if value is not None])
-    if len(whole) < len(values):
-        return pa.array(values, pa.int64())
-    return pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
 
 
 def _text_key(key: bytes | str | None) -> str | None:

@@ -1,0 +1,26 @@
+"""The benchmark of the sources runs, on a few rows; what it measures there means nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("path", ["csv", "postgres", "kafka", "gcs"])
+def test_bench_ingest_checks_what_each_path_wrote_and_prints_its_line(path: str, tmp_path: Path) -> None:
+    few = ["--rows", "3000", "--kafka-rows", "3000", "--runs", "1", "--to", str(tmp_path / "table.md")]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.ingest", "--paths", path, *few],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert f"{path}, 1 of 1: limit" in run.stdout
+    table = (tmp_path / "table.md").read_text()
+    assert f"| {path} | 3,000 |" in table
+    assert table in run.stdout
+    assert ("updated: 30 rows" in table) is (path == "postgres")
