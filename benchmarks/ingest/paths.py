@@ -164,7 +164,7 @@ def increment(port: int, project: Project) -> str:
     """Update 1 % of the rows and ingest them."""
     psql(port, "UPDATE flights SET distance = distance + 1 WHERE id % 100 = 0")
     scan = psql(port, "SELECT count(*) FROM flights WHERE dep_delay > 1000000")
-    found = work("ingest", project.root)
+    found = work("ingest", project.root, project.params.tables["flights"].source["kind"])
     return (
         f"1 % of the PostgreSQL table updated: {found.rows:,} rows in {found.seconds:.2f} s, {found.read:,} bytes "
         f"read, peak memory {found.memory:.0f} MB; to scan the table takes the server {scan.seconds:.2f} s."
@@ -174,7 +174,7 @@ def increment(port: int, project: Project) -> str:
 def ingest(project: Project, flights: Flights) -> Run:
     """A first ingest into an empty lake, its output checked."""
     shutil.rmtree(project.home.root, ignore_errors=True)
-    run = work("ingest", project.root)
+    run = work("ingest", project.root, project.params.tables["flights"].source["kind"])
     flights.check(project)
     return run
 
