@@ -25,6 +25,7 @@ from tests.brokers import KafkaServer
 from tests.buckets import gcs_server
 
 ROOT = Path(__file__).parents[2]
+LOOP_ROWS = 1_100_000  # of a loop that keeps all messages as Python's objects: 3.6 GB
 PASSWORD, BUCKET, OBJECT = "benchmark", "drops", "flights.csv"
 
 
@@ -103,11 +104,11 @@ def kafka(place: Path, flights: Flights) -> Iterator[Bench]:
         producer.flush()
         told = {"partition_column": "part", "offset_column": "offset", "timestamp_column": "sent"}
         project = make_project(place / "project", flights, kind="kafka", connection="stream", topic=topic, **told)
-        asked = server.address, topic, flights.rows
+        few = min(flights.rows, LOOP_ROWS)
         yield Bench(
-            lambda: work("kafka_limit", *asked),
+            lambda: work("kafka_limit", server.address, topic, flights.rows),
             lambda: ingest(project, flights),
-            lambda: work("kafka_user", *asked, place / "user.parquet"),
+            lambda: work("kafka_user", server.address, topic, few, place / "user.parquet"),
         )
     finally:
         server.kill()
