@@ -1,4 +1,4 @@
-# Evergreen's commands. Each sets up what it needs: Python 3.11 or later, git, make and a package index are enough.
+# Evergreen's commands. Each sets up what it needs: Python 3.11 or later, git, make and the indexes of Python and Maven.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin

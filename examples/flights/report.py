@@ -21,6 +21,7 @@ from evergreen.monitoring.records import Performance, Record
 from evergreen.project import Project
 from evergreen.quality.records import read_validations
 from shipped import TABLES, shipped_counts
+from world import sent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,7 +98,9 @@ def _judged(record: Record) -> list[str]:
 
 
 def _counts_table(project: Project, until: datetime) -> Table:
-    """What came of each table; rows that came again, as sources send them, are versions only where they changed."""
+    """What came of each table. Doubled is what came more often than it was sent; of rows that are updated, and so read
+    again, what counts more than once.
+    """
     import pyarrow.parquet as pq
 
     table = Table(title="Rows against the shipped data")
@@ -112,7 +115,9 @@ def _counts_table(project: Project, until: datetime) -> Table:
         held = [record.quarantine for record in read_validations(project.lake, name).values() if record.quarantine]
         kept = [pq.read_table(project.lake / file, columns=key) for file in held]
         lost = shipped - len(keys.union(*(_keys(rows, key) for rows in kept)))
-        cells = (shipped, came, sum(rows.num_rows for rows in kept), lost, versions.num_rows - len(keys))
+        wanted = sent(name, until)
+        doubled = versions.num_rows - len(keys) if wanted is None else came - wanted
+        cells = (shipped, came, sum(rows.num_rows for rows in kept), lost, doubled)
         table.add_row(name, project.params.tables[name].source["kind"], *(f"{cell:,}" for cell in cells))
     return table
 

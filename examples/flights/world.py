@@ -102,6 +102,15 @@ def messages(table: str, after: datetime, until: datetime) -> Iterator[tuple[int
             yield partition, at.replace(tzinfo=UTC), text
 
 
+def sent(table: str, until: datetime) -> int | None:
+    """The rows that a table's system has sent by `until`; None where that depends on when it was asked (updates)."""
+    if table == "flights":
+        return None
+    again = f" + count(*) FILTER ({TWICE})" if table in TOPICS else ""
+    (found,) = tables().execute(f"SELECT count(*){again} FROM {table} WHERE known_at <= {moment(until)}").fetchall()
+    return int(found[0])
+
+
 def _move_database(project: Project, until: datetime) -> None:
     from adbc_driver_postgresql import dbapi
 

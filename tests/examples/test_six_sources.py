@@ -27,7 +27,7 @@ from tests.conftest import ROOT
 from tests.servers import PostgresServer
 from tests.stages.candidates import Candidates
 from web import make_server
-from world import TOPICS, move_on, published_file
+from world import TOPICS, move_on, published_file, sent
 
 WEEKS = [local_midnight(day) for day in (date(2013, 2, 25), date(2013, 3, 4))]
 # Fewer trees: what is compared is what they are grown from.
@@ -127,7 +127,7 @@ def test_snapshot_features_and_decisions_are_those_of_the_csv_drops(
         assert set(times.values()) == {1, 2}, "some messages are sent twice"
         moments = [message["sched_dep"] for message in messages]
         assert moments != sorted(moments), "some messages are overtaken by later ones"
-        assert six.rows(table) == len(messages)
+        assert six.rows(table) == len(messages) == sent(table, until)
     assert six.rows("flights") > shipped["flights"], "rows that were updated later come again"
     assert postgres_server.value("SELECT count(DISTINCT status) FROM ops.flights") == 3
     for table in ("weather", "airports", "planes", "airlines"):
