@@ -140,6 +140,31 @@ def test_a_file_that_is_rewritten_before_it_is_read_has_changed_whatever_is_wron
             taken(delivery, delivery.batches())
 
 
+def test_a_file_of_a_size_that_no_content_had_is_read_once(kind: str, write: Write, tmp_path: Path) -> None:
+    for name, rows in (("a", 3), ("b", 3), ("c", 40)):
+        settled(write(name, rows))
+    source, found = open_source("jobs", {"kind": kind, "path": "drop*"}), {}
+    for delivery in source.deliveries(request_for(tmp_path)):
+        assert delivery.sha256 == "", "it was not read before"
+        taken(delivery, delivery.batches())
+        found[delivery.origin] = delivery.receipt()
+    assert list(found) == ["drop-a", "drop-c"], "a copy is known by its content, when it has the size of another"
+    origins = {origin: receipt.sha256 for origin, receipt in found.items()}
+    known = {"contents": {sha256: origin for origin, sha256 in origins.items()}, "origins": origins}
+    for sizes in (frozenset(receipt.bytes for receipt in found.values()), None):
+        assert list(source.deliveries(request_for(tmp_path, sizes=sizes, **known))) == []
+
+
+def test_a_file_that_was_not_read_before_is_seen_to_change_all_the_same(
+    kind: str, write: Write, tmp_path: Path
+) -> None:
+    path = settled(write("a", 3))
+    (delivery,) = deliveries(tmp_path, kind)
+    path.write_bytes(CONTENT[kind](3))  # the same, but somebody wrote
+    with pytest.raises(SourceError, match="changed while it was read"):
+        taken(delivery, delivery.batches())
+
+
 def test_a_removed_file_has_a_reason(kind: str, write: Write, tmp_path: Path) -> None:
     path = write("a", 3)
     (delivery,) = deliveries(tmp_path, kind)

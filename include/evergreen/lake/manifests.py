@@ -49,6 +49,7 @@ class DataFile(BaseModel):
     bytes: int
     origin: str = ""  # what the source calls it, e.g. rides-2013-01-07.csv
     origin_sha256: str = ""
+    origin_bytes: int | None = None  # the size of that content; None where an older ingest did not note it
     rejects: SideFile | None = None  # of the delivery, with the first of its files
 
 

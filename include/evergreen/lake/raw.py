@@ -96,7 +96,7 @@ class RawWriter:
         self._rejects.close()  # not before: closed, it would begin its file anew
         return self.rows
 
-    def place(self, origin: str, sha256: str, seq: int) -> list[DataFile]:
+    def place(self, origin: str, sha256: str, seq: int, size: int | None = None) -> list[DataFile]:
         """Name the files after the origin's content and make them durable; one file at least, be it empty.
 
         Content that came before, and comes back, is also named after `seq`, the manifest that will hold it. Raises
@@ -124,6 +124,7 @@ class RawWriter:
                     bytes=path.stat().st_size,
                     origin=origin,
                     origin_sha256=sha256,
+                    origin_bytes=size,
                     rejects=rejects,
                 )
             )

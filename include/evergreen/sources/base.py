@@ -32,6 +32,8 @@ class Request:
     origins: Mapping[str, str] = field(default_factory=dict)  # origin -> SHA-256 of its newest delivery taken
     contents: Mapping[str, str] = field(default_factory=dict)  # SHA-256 -> first origin, of every delivery taken
 
+    sizes: frozenset[int | None] | None = frozenset()  # of those contents; None where one is not known
+
     def is_new(self, origin: str, sha256: str) -> bool:
         """Whether a delivery adds anything.
 

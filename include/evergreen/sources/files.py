@@ -9,7 +9,7 @@ import os
 import stat
 import time
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from evergreen.sources.base import Fit
 
 log = logging.getLogger(__name__)
+
+RACY_SECONDS = 2  # as git has it: a file that was written this lately may change and keep its time of change
 
 
 class Refused(Exception):
@@ -53,12 +55,16 @@ class FileSource(Inferred, Section):
         """The file of that name, unread."""
 
     def deliveries(self, request: Request) -> Iterator[Drop]:
-        """The files whose content is new (`Request.is_new`), in the order of their names."""
+        """The files whose content is new (`Request.is_new`), in the order of their names.
+
+        One of a size that no content had is new without a look at it, which spares reading it twice.
+        """
         listed: set[str] = set()
+        sizes = None if request.sizes is None else set(request.sizes)
         for name in self._names(request):
             drop = self.drop(request, name)
-            drop.look()
-            if drop.sha256 in listed or not request.is_new(name, drop.sha256):
+            drop.look(sizes)
+            if drop.sha256 in listed or (drop.sha256 and not request.is_new(name, drop.sha256)):
                 continue
             if drop.is_unfinished(self.settle):
                 log.warning(
@@ -66,8 +72,10 @@ class FileSource(Inferred, Section):
                     "the next ingest", name, self.end, format_duration(self.settle),
                 )  # fmt: skip
                 continue
-            listed |= {drop.sha256} - {""}
             yield drop
+            listed |= {drop.sha256} - {""}
+            if sizes is not None and drop.stamp is not None:
+                sizes.add(drop.stamp[1])
 
     def sample(self, request: Request, rows: int) -> pa.Table | None:
         """The first rows of each file in the order of their names until there are `rows`.
@@ -128,11 +136,16 @@ class Drop:
     def is_whole(self, stream: BufferedReader) -> bool:
         """Whether the file has an end, as far as its format can tell."""
 
-    def look(self) -> None:
-        """Note stamp and content's hash; there is none of a file that cannot be read, and `batches` says why."""
+    def look(self, sizes: Collection[int | None] | None = None) -> None:
+        """Note stamp and content's hash; there is none of a file that cannot be read, and `batches` says why.
+
+        Nor of one of none of these `sizes`, unless it was just written: then its stamp may not tell a change.
+        """
         with suppress(OSError), open_file(self.path) as stream:
-            self.stamp = _stamp(os.fstat(stream.fileno()))
-            self.sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            found = os.fstat(stream.fileno())
+            self.stamp = _stamp(found)
+            if sizes is None or found.st_size in sizes or abs(time.time() - found.st_mtime) < RACY_SECONDS:
+                self.sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
 
     def is_unfinished(self, settle: timedelta) -> bool:
         """Whether the file has no end and was written less than `settle` ago (or hence, by another clock)."""
@@ -146,9 +159,10 @@ class Drop:
         self._receipt = Receipt(sha256, size)
 
     def receipt(self) -> Receipt:
-        """The content's hash, which must still be the one that the file had when it was listed."""
-        if self._receipt.sha256 != self.sha256 or self._moved():
+        """The content's hash, which must still be the one that the file had when it was listed, if it was looked at."""
+        if (self.sha256 and self._receipt.sha256 != self.sha256) or self._moved():
             raise self._changed()
+        self.sha256 = self._receipt.sha256
         return self._receipt
 
     @contextmanager

@@ -123,10 +123,11 @@ class _Run:
         files = [file for manifest in self.manifests for file in manifest.files]
         self.origins = {file.origin: file.origin_sha256 for file in files}
         self.contents = {file.origin_sha256: file.origin for file in reversed(files)}
+        sizes = {file.origin_bytes for file in files}
         self.position = next((m.position for m in reversed(self.manifests) if m.position), {})
         self.request = Request(
             root=project.root, table=table, schema=self.schema, as_of=as_of, position=self.position,
-            origins=self.origins, contents=self.contents,
+            origins=self.origins, contents=self.contents, sizes=None if None in sizes else frozenset(sizes),
         )  # fmt: skip
         self.pending: list[DataFile] = []
         self.moved = False  # the position, beyond the last manifest's
@@ -157,7 +158,7 @@ class _Run:
         else:
             self.contents.setdefault(receipt.sha256, delivery.origin)
             self.origins[delivery.origin] = receipt.sha256
-            self.pending += writer.place(delivery.origin, receipt.sha256, self.next_seq)
+            self.pending += writer.place(delivery.origin, receipt.sha256, self.next_seq, receipt.bytes)
             self._tell_rejects(writer.rejects)
         if len(self.pending) >= COMMIT_FILES or sum(file.rows for file in self.pending) >= FILE_ROWS:
             self.commit()
