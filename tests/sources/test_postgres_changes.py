@@ -16,7 +16,7 @@ from evergreen.sources.base import Request
 from evergreen.sources.catalog import open_source
 from evergreen.stages.ingest import DeliveriesRefused
 from tests.servers import PostgresServer
-from tests.sources.postgres_worlds import AS_OF, MakeWorld, World
+from tests.sources.postgres_worlds import AS_OF, TYPES, MakeWorld, World
 
 
 @contextmanager
@@ -220,6 +220,39 @@ def test_partitions_that_are_attached_later_are_read_whole(make_world: MakeWorld
     world.assert_whole()
 
 
+def test_a_partition_that_is_away_for_a_part_of_the_first_read_is_read_when_it_is_back(make_world: MakeWorld) -> None:
+    world = make_world(chunk_rows=100)
+    table, schema = world.table, world.schema
+    world.server.run(
+        f"DROP TABLE {table}",
+        f"CREATE TABLE {table} (id bigint, due timestamptz, version int) PARTITION BY RANGE (id)",
+        *(
+            f"CREATE TABLE {schema}.p{n} PARTITION OF {table} FOR VALUES FROM ({n}000) TO ({n + 1}000)"
+            for n in range(3)
+        ),
+        f"INSERT INTO {table} SELECT n, now(), 0 FROM generate_series(0, 2999) n",
+    )
+    away = f"ALTER TABLE {table} DETACH PARTITION {schema}.p1"
+    back = f"ALTER TABLE {table} ATTACH PARTITION {schema}.p1 FOR VALUES FROM (1000) TO (2000)"
+    read, stored = set[int](), dict[str, Any]()
+
+    def read_until(leaf: str) -> None:
+        """One run, which ends after its first piece of that partition."""
+        nonlocal stored
+        for piece in deliveries(world, position=stored):
+            read.update(key for batch in piece.batches() for key in batch["id"].to_pylist())
+            stored = dict(piece.receipt().position)
+            if leaf in piece.origin:
+                return
+
+    read_until("p0")
+    world.server.run(away)
+    read_until("p2")
+    world.server.run(back)
+    read_until("none")
+    assert read == set(range(3000))
+
+
 def test_where_is_part_of_what_was_read(make_world: MakeWorld) -> None:
     world = make_world(where="id < 5")
     world.insert(0, 10)
@@ -243,6 +276,27 @@ def test_columns_may_come_and_go(make_world: MakeWorld) -> None:
         SourceError, match=r"jobs lacks the declared column `version`\. Found: id, due, revision, filler"
     ):
         world.ingest()
+
+
+def test_a_column_that_is_declared_later_is_filled_though_the_server_is_quiet(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.insert(0, 3)
+    world.ingest()
+    world.redeclare(types={**TYPES, "filler": "string"})
+    assert world.ingest().rows == 3
+    assert world.ingest().rows == 0
+
+
+def test_a_column_that_was_not_declared_for_a_while_is_filled_when_it_is_again(make_world: MakeWorld) -> None:
+    world = make_world(types={**TYPES, "filler": "string"})
+    world.insert(0, 3)
+    world.ingest()
+    world.redeclare(types=TYPES)
+    world.insert(3, 3)
+    assert world.ingest().rows == 3
+    world.redeclare(types={**TYPES, "filler": "string"})
+    world.insert(6, 1)
+    assert world.ingest().rows == 7
 
 
 def test_a_table_that_is_not_there_is_named_with_those_that_are(make_world: MakeWorld) -> None:

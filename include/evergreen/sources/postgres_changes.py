@@ -141,9 +141,9 @@ class Piece:
         faults.point("postgres.read")
 
     def receipt(self) -> Receipt:
-        """Named by the blocks and by when the first read began."""
+        """Named by the blocks, the columns, and by when the first read began."""
         after = self.after
-        covers = after.cluster, after.table, after.where, after.xmin, self.leaf.oid, self.leaf.filenode
+        covers = after.cluster, after.table, after.where, after.columns, after.xmin, self.leaf.oid, self.leaf.filenode
         return receipt(self._bytes, *covers, self.start, self.end, position=after.as_json())
 
     def _check(self, moment: Moment) -> None:

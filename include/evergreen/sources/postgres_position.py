@@ -55,7 +55,8 @@ def resume(stored: Mapping[str, Any], fresh: Position, moment: Moment, label: st
     except ValidationError:
         reason = "the position is that of another source"
     if reason is None:
-        return position
+        # A column that is undeclared now misses what changes from here on.
+        return position.model_copy(update={"columns": fresh.columns})
     log.warning("%s: reading all rows anew: %s", label, reason)
     return fresh
 
