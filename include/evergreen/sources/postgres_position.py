@@ -55,8 +55,9 @@ def resume(stored: Mapping[str, Any], fresh: Position, moment: Moment, label: st
     except ValidationError:
         reason = "the position is that of another source"
     if reason is None:
-        # A column that is undeclared now misses what changes from here on.
-        return position.model_copy(update={"columns": fresh.columns})
+        # A column that is undeclared now, and a table that is detached, miss what comes from here on.
+        leaves = tuple(leaf for leaf in position.leaves if leaf in fresh.leaves)
+        return position.model_copy(update={"columns": fresh.columns, "leaves": leaves})
     log.warning("%s: reading all rows anew: %s", label, reason)
     return fresh
 
