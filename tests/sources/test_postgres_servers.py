@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -98,6 +100,29 @@ def test_a_standby_is_read_as_exactly_as_its_primary(
         assert world.ingest().rows == len(world.there())
         assert world.ingest().rows == 0
         world.assert_whole(repeats=True)
+
+
+def test_a_volume_that_was_set_back_is_noticed_though_as_many_transactions_have_passed(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, kept = world.server, tmp_path / "kept"
+    world.insert(0, 5)
+    world.ingest()
+    server.stop()
+    subprocess.run(["cp", "-a", server.data, kept], check=True)
+    server.start()
+    for number in range(3):
+        world.insert(1000 * (number + 1), 1000)
+    world.ingest()
+    server.stop()
+    shutil.rmtree(server.data)
+    subprocess.run(["cp", "-a", kept, server.data], check=True)
+    server.start()
+    for number in range(6):
+        world.insert(10_000 + number, 1)
+    world.ingest()
+    assert "the server was set back to an earlier state" in caplog.text
+    assert world.there() <= set(world.taken())
 
 
 def test_transactions_are_counted_beyond_32_bits(world: World) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from evergreen import faults
 from evergreen.errors import SourceError
 from evergreen.sources.base import Receipt
+from evergreen.sources.postgres_piece import Piece
 from evergreen.sources.postgres_position import Place, Position, receipt, resume, tight
 from evergreen.sources.postgres_session import Session
 from evergreen.sources.postgres_table import Leaf, Moment, PgTable, find_leaves, find_moment
@@ -58,7 +59,8 @@ class Feed:
             moment, leaves = find_moment(self.session), find_leaves(self.session, self.table)
         fresh = Position(
             cluster=moment.cluster, table=self.table.oid, where=self.where, columns=tuple(self.schema.names),
-            xmin=moment.xmin, leaves=tuple(leaf.oid for leaf in leaves), first=Place(leaf=0, filenode=0, block=0),
+            xmin=moment.xmin, lsn=moment.lsn, leaves=tuple(leaf.oid for leaf in leaves),
+            first=Place(leaf=0, filenode=0, block=0),
         )  # fmt: skip
         position = resume(self.stored, fresh, moment, self.table.label)
         yield from self._pieces(position, leaves)
@@ -103,57 +105,6 @@ class Feed:
         source = f"ONLY {leaf.name}" if leaf else self.table.name
         own = f" AND ({self.where})" if self.where else ""
         return f"SELECT {self.columns}{more} FROM {source} WHERE {condition}{own}"
-
-
-@dataclass
-class Piece:
-    """Blocks of a table's file, as far as nobody changed their rows since the first read began."""
-
-    feed: Feed
-    leaf: Leaf
-    start: int
-    end: int
-    after: Position
-
-    @property
-    def origin(self) -> str:
-        """The leaf and its blocks."""
-        return f"{self.leaf.name}, blocks {self.start} to {self.end - 1}"
-
-    def batches(self) -> Generator[pa.RecordBatch, None, None]:
-        """The rows in the order in which they lie there."""
-        self._bytes = 0
-        session, feed = self.feed.session, self.feed
-        try:
-            with session.transaction(feed.table.name):
-                moment = find_moment(session)
-                self._check(moment)
-                faults.point("postgres.begun")
-                old = f"{moment.row_xid} < {self.after.xmin}"
-                blocks = f"ctid >= '({self.start},0)' AND ctid < '({self.end},0)'"
-                with closing(session.stream(feed.query(f"{blocks} AND {old}", leaf=self.leaf))) as stream:
-                    for batch in stream:
-                        self._bytes += batch.nbytes
-                        yield tight(batch, feed.schema)
-                        faults.point("postgres.batch")
-        except SourceError as error:
-            raise SourceError(f"{self.origin}: {error}") from None
-        faults.point("postgres.read")
-
-    def receipt(self) -> Receipt:
-        """Named by the blocks, the columns, and by when the first read began."""
-        after = self.after
-        covers = after.cluster, after.table, after.where, after.columns, after.xmin, self.leaf.oid, self.leaf.filenode
-        return receipt(self._bytes, *covers, self.start, self.end, position=after.as_json())
-
-    def _check(self, moment: Moment) -> None:
-        self.feed.check(moment, self.after)
-        now = {leaf.oid: leaf.filenode for leaf in find_leaves(self.feed.session, self.feed.table)}
-        if now.get(self.leaf.oid) != self.leaf.filenode:
-            raise SourceError(
-                "its rows were moved while it was first read (VACUUM FULL, CLUSTER, TRUNCATE or ALTER TABLE); "
-                "the next ingest reads it from its start"
-            )
 
 
 @dataclass
@@ -226,7 +177,9 @@ class Changes:
                 self.feed.table.label, len(seen),
             )  # fmt: skip
             seen = []
-        after = self.since.model_copy(update={"xmin": self._xmin, "seen": tuple(seen), "leaves": self.leaves})
+        lsn = max(self.since.lsn, self.moment.lsn)
+        now = {"xmin": self._xmin, "lsn": lsn, "seen": tuple(seen), "leaves": self.leaves}
+        after = self.since.model_copy(update=now)
         covers = self.since.as_json(), self.moment.xmin, self.moment.next, sorted(self._seen)
         return receipt(self._bytes, *covers, position=after.as_json())
 

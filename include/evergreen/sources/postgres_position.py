@@ -36,6 +36,7 @@ class Position(Section):
     where: str | None
     columns: tuple[str, ...]
     xmin: int
+    lsn: int = 0  # how long the server's log was at least; manifests of before lack it
     seen: tuple[int, ...] = ()
     leaves: tuple[int, ...]  # whose rows were read, or will have been when the first read ends
     first: Place | None = None  # where the first read goes on; None when it has ended
@@ -69,7 +70,7 @@ def _no_longer(position: Position, fresh: Position, moment: Moment) -> str | Non
         return "the table was made anew, or `where` is another one"
     if added := sorted(set(fresh.columns) - set(position.columns)):
         return f"columns are declared that were not read so far: {', '.join(added)}"
-    if moment.next < position.xmin and not moment.standby:
+    if (moment.next < position.xmin or moment.lsn < position.lsn) and not moment.standby:
         return "the server was set back to an earlier state"
     if moment.next - position.xmin >= EPOCH:
         return "four billion transactions have passed since the last read"

@@ -33,6 +33,8 @@ FROM tree JOIN pg_class c ON c.oid = tree.oid WHERE c.relkind <> 'p' ORDER BY c.
 _MOMENT = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
     pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next, pg_is_in_recovery() AS standby,
+    (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint
+        AS lsn,
     has_function_privilege('pg_control_system()', 'execute')
         AND has_function_privilege('pg_control_checkpoint()', 'execute') AS identified,
     (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database"""
@@ -57,6 +59,7 @@ class Moment:
     xmin: int
     next: int
     standby: bool
+    lsn: int  # bytes of the server's log so far
     cluster: str  # of this server's whole past: transactions of another are counted anew
 
     @property
@@ -144,4 +147,4 @@ def find_moment(session: Session) -> Moment:
         )
         found = session.rows(f"SELECT system_identifier::text AS id, {timeline} AS timeline FROM pg_control_system()")
         cluster = f"{found[0]['id']}/{found[0]['timeline']}/{cluster}"
-    return Moment(row["xmin"], row["next"], row["standby"], cluster)
+    return Moment(row["xmin"], row["next"], row["standby"], row["lsn"] or 0, cluster)
