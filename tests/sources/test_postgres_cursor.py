@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from evergreen.errors import ParamsError, SourceError
@@ -86,4 +88,4 @@ def test_a_bad_cursor_is_named(make_world: MakeWorld) -> None:
 def test_a_connection_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "mysql://me:secret@host/db")
     with pytest.raises(SourceError, match="this source needs postgres"):
-        Session("warehouse", "jobs")
+        Session("warehouse", "jobs", timedelta(minutes=1))

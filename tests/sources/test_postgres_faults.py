@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import pytest
 
 from evergreen.errors import SourceError
 from evergreen.project import Project
+from evergreen.sources.postgres_session import Session
 from evergreen.stages.ingest import DeliveriesRefused
 from tests.servers import PostgresServer
 from tests.sources.postgres_worlds import MakeWorld, World
@@ -145,6 +149,54 @@ def test_a_server_that_is_restarted_while_it_is_read(
     assert len(world.taken()) == 1000
     assert world.ingest().rows == 300_000
     world.assert_whole()
+
+
+def test_a_server_that_hangs_is_given_up_and_a_later_run_goes_on(wide: World) -> None:
+    wide.redeclare(types=WIDE, timeout="1 second")
+    stopped = list[int]()
+
+    def stop() -> None:
+        stopped.append(wide.server.value("SELECT pid FROM pg_stat_activity WHERE application_name = 'evergreen'"))
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    try:
+        with (
+            ended_after_a_batch(wide, stop),
+            pytest.raises(DeliveriesRefused, match=r"nothing came from the server for 1 s\. .* longer `timeout`"),
+        ):
+            wide.ingest()
+    finally:
+        os.kill(stopped[0], signal.SIGCONT)
+    assert wide.taken() == {}
+    wide.redeclare(types=WIDE)
+    wide.ingest()
+    wide.assert_whole()
+
+
+@pytest.mark.parametrize("query", ["SELECT pg_sleep(60)::text AS one", "BEGIN"])
+def test_a_query_that_hangs_is_given_up_and_the_session_can_be_used_again(make_world: MakeWorld, query: str) -> None:
+    make_world()
+    with Session("warehouse", "jobs", timedelta(seconds=1)) as session:
+        pid = session.rows("SELECT pg_backend_pid() AS pid")[0]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(SourceError, match="nothing came from the server for 1 s"):
+                session.run(query)
+            session.close()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert session.rows("SELECT 1 AS one") == [{"one": 1}]
+
+
+def test_a_server_that_takes_a_connection_and_says_nothing_is_given_up(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(timeout="1 second")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", world.server.uri.replace(str(world.server.port), str(port)))
+        with pytest.raises(SourceError, match="nothing came from the server for 1 s"):
+            world.ingest()
 
 
 WIDE = {"id": "int64", "due": "timestamp", "version": "int64", "filler": "string"}

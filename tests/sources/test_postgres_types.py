@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -70,7 +70,7 @@ def server(postgres_server: PostgresServer) -> PostgresServer:
 @pytest.fixture
 def session(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", server.uri)
-    with Session("warehouse", "types.one") as session:
+    with Session("warehouse", "types.one", timedelta(minutes=1)) as session:
         yield session
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
@@ -59,6 +60,11 @@ class Postgres(Inferred, Section):
         description="With a cursor of times: rows younger than this wait for a later run. Longer than the longest "
         "transaction that writes, it misses none.",
     )
+    timeout: Duration = Field(
+        timedelta(hours=1),
+        description="How long to wait for a server that says nothing. A run that finds no changes hears nothing until "
+        "the table is scanned.",
+    )
 
     @model_validator(mode="after")
     def _lag_has_a_cursor(self) -> Postgres:
@@ -68,7 +74,7 @@ class Postgres(Inferred, Section):
 
     def deliveries(self, request: Request) -> Iterator[Delivery]:
         """What is left of the first read, then what changed."""
-        with Session(self.connection, self.table) as session:
+        with Session(self.connection, self.table, self.timeout) as session:
             table = find_table(session, self.table)
             columns = table.select(declared_types(request.schema), self.infinite)
             common = session, table, columns, request.schema, self.where, self.chunk_rows, request.position
@@ -81,7 +87,7 @@ class Postgres(Inferred, Section):
         """The first rows as they lie in the table, each column as the lake's type that holds it best."""
         import pyarrow as pa
 
-        with Session(self.connection, self.table) as session:
+        with Session(self.connection, self.table, self.timeout) as session:
             table = find_table(session, self.table)
             columns = table.select({name: column.natural for name, column in table.columns.items()}, "missing")
             where = f" WHERE {self.where}" if self.where else ""

@@ -6,11 +6,13 @@ import logging
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from evergreen.errors import SourceError
 from evergreen.sources.connections import Connection, find_connection
+from evergreen.sources.postgres_watch import Watch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 2 << 20  # bytes; larger ones cost memory and save no time
-# A host that is gone without a word is noticed after a minute. The connection's extra may say otherwise.
+# A host that is gone without a word is noticed after a minute. The connection's extra may say otherwise. One that is
+# there and says nothing is for `postgres_watch`.
 DEFAULTS = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
     "application_name": "evergreen",
     "client_encoding": "UTF8",
 }
@@ -90,11 +94,12 @@ class Session:
     Every method raises SourceError, which names `what` and the server's own words, and no secret.
     """
 
-    def __init__(self, name: str, what: str) -> None:
+    def __init__(self, name: str, what: str, timeout: timedelta) -> None:
         connection = find_connection(name, ("postgres",))
         self._text = connection_string(connection)
         self._secrets = [connection.secret(), str(connection.extra.get("sslpassword") or "")]
         self._what = f"{what} (connection `{name}`)"
+        self._watch = Watch(timeout.total_seconds())
         self._database: Any = None
         self._connection: Any = None
 
@@ -119,7 +124,7 @@ class Session:
 
     def run(self, sql: str) -> None:
         """A statement without rows."""
-        with self._statement(sql) as statement:
+        with self._statement(sql) as statement, self._watch.waiting():
             statement.execute_update()
 
     @contextmanager
@@ -145,13 +150,17 @@ class Session:
         """The rows of a query as they come, in batches of bounded size."""
         import pyarrow as pa
 
-        with (
-            self._statement(sql) as statement,
-            pa.RecordBatchReader.from_stream(statement.execute_query()[0]) as reader,
-        ):
-            for batch in reader:
-                if batch.num_rows:
-                    yield batch
+        with self._statement(sql) as statement:
+            with self._watch.waiting():
+                found = statement.execute_query()[0]
+            with pa.RecordBatchReader.from_stream(found) as reader:
+                while (batch := self._next(reader)) is not None:
+                    if batch.num_rows:
+                        yield batch
+
+    def _next(self, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+        with self._watch.waiting():
+            return next(reader, None)
 
     @contextmanager
     def _statement(self, sql: str) -> Iterator[Any]:
@@ -161,8 +170,9 @@ class Session:
 
         with self._explained():
             if self._connection is None:
-                self._database = adbc_driver_postgresql.connect(self._text)
-                self._connection = AdbcConnection(self._database)
+                with self._watch.connecting():
+                    self._database = adbc_driver_postgresql.connect(self._text)
+                    self._connection = AdbcConnection(self._database)
             with AdbcStatement(self._connection) as statement:
                 option = adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value
                 statement.set_options(**{option: str(BATCH)})
@@ -178,6 +188,11 @@ class Session:
             yield
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
             words = self._plain(str(error))
+            if self._watch.expired:
+                words = (
+                    f"nothing came from the server for {self._watch.timeout:.0f} s. Look whether it hangs; where it is "
+                    "only slow, give the source a longer `timeout`"
+                )
             error.args = (words,)  # it stays reachable from the one that is raised
             raise SourceError(f"{self._what}: {words}") from None
 
