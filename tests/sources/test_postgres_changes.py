@@ -299,6 +299,37 @@ def test_a_column_that_was_not_declared_for_a_while_is_filled_when_it_is_again(m
     assert world.ingest().rows == 7
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP COLUMN version, ADD COLUMN version int DEFAULT 77",
+        "ALTER COLUMN doubled SET EXPRESSION AS (version * 3 + 1)",
+    ],
+)
+def test_a_column_whose_values_change_without_a_row_being_written_is_read_anew(
+    make_world: MakeWorld, change: str
+) -> None:
+    world = make_world()
+    world.server.run(f"ALTER TABLE {world.table} ADD COLUMN doubled int GENERATED ALWAYS AS (2 * id) VIRTUAL")
+    world.redeclare(types={**TYPES, "doubled": "int64"})
+    world.insert(0, 3)
+    assert world.ingest().rows == 3
+    world.server.run(f"ALTER TABLE {world.table} ADD COLUMN another int")
+    assert world.ingest().rows == 0
+    world.server.run(f"ALTER TABLE {world.table} {change}")
+    assert world.ingest().rows == 3
+    assert world.ingest().rows == 0
+
+
+def test_a_position_of_before_goes_on(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.insert(0, 10)
+    world.ingest()
+    old = {key: value for key, value in position(world).items() if key not in ("lsn", "identities")}
+    world.insert(10, 2)
+    assert [b.num_rows for d in deliveries(world, position=old) for b in d.batches()] == [2]
+
+
 def test_a_table_that_is_not_there_is_named_with_those_that_are(make_world: MakeWorld) -> None:
     world = make_world(table="nowhere.jobs")
     with pytest.raises(SourceError, match=rf"no table `nowhere\.jobs`.*{world.schema}\.jobs"):

@@ -27,8 +27,8 @@ class Postgres(Inferred, Section):
     First all rows are read, in pieces, a short transaction for each; then each run reads the rows that were inserted
     or updated since, found by the transactions that wrote them: none is missed, however late it was committed, and
     no column has to be kept for it. Each such run scans the table once. All rows are read anew, which changes nothing
-    where they are equal, when the table was made anew, a column was added to params.yaml, `where` changed, or the
-    server is another one: restored, upgraded, or a standby that was promoted.
+    where they are equal, when the table or a column was made anew, a column was added to params.yaml, `where` changed,
+    or the server is another one: restored, upgraded, or a standby that was promoted.
     """
 
     ordered: ClassVar[bool] = True

@@ -57,10 +57,11 @@ class Feed:
             )
         with self.session.transaction(self.table.name):
             moment, leaves = find_moment(self.session), find_leaves(self.session, self.table)
+        names = tuple(self.schema.names)
         fresh = Position(
-            cluster=moment.cluster, table=self.table.oid, where=self.where, columns=tuple(self.schema.names),
-            xmin=moment.xmin, lsn=moment.lsn, leaves=tuple(leaf.oid for leaf in leaves),
-            first=Place(leaf=0, filenode=0, block=0),
+            cluster=moment.cluster, table=self.table.oid, where=self.where, columns=names,
+            identities={name: self.table.identities[name] for name in names}, xmin=moment.xmin, lsn=moment.lsn,
+            leaves=tuple(leaf.oid for leaf in leaves), first=Place(leaf=0, filenode=0, block=0),
         )  # fmt: skip
         position = resume(self.stored, fresh, moment, self.table.label)
         yield from self._pieces(position, leaves)

@@ -57,7 +57,7 @@ class Piece:
     def receipt(self) -> Receipt:
         """Named by the blocks, the columns, and by when the first read began."""
         after = self.after
-        begun = after.cluster, after.table, after.where, after.columns, after.xmin, after.lsn
+        begun = after.cluster, after.table, after.where, after.identities, after.xmin, after.lsn
         blocks = self.leaf.oid, self.leaf.filenode, self.start, self.end
         return receipt(self._bytes, *begun, *blocks, position=after.as_json())
 

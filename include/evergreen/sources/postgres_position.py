@@ -35,8 +35,9 @@ class Position(Section):
     table: int
     where: str | None
     columns: tuple[str, ...]
+    identities: dict[str, str] = {}  # which columns of the table they were; older manifests have neither this nor `lsn`
     xmin: int
-    lsn: int = 0  # how long the server's log was at least; manifests of before lack it
+    lsn: int = 0  # how long the server's log was at least
     seen: tuple[int, ...] = ()
     leaves: tuple[int, ...]  # whose rows were read, or will have been when the first read ends
     first: Place | None = None  # where the first read goes on; None when it has ended
@@ -58,7 +59,8 @@ def resume(stored: Mapping[str, Any], fresh: Position, moment: Moment, label: st
     if reason is None:
         # A column that is undeclared now, and a table that is detached, miss what comes from here on.
         leaves = tuple(leaf for leaf in position.leaves if leaf in fresh.leaves)
-        return position.model_copy(update={"columns": fresh.columns, "leaves": leaves})
+        now = {"columns": fresh.columns, "identities": fresh.identities, "leaves": leaves}
+        return position.model_copy(update=now)
     log.warning("%s: reading all rows anew: %s", label, reason)
     return fresh
 
@@ -70,6 +72,9 @@ def _no_longer(position: Position, fresh: Position, moment: Moment) -> str | Non
         return "the table was made anew, or `where` is another one"
     if added := sorted(set(fresh.columns) - set(position.columns)):
         return f"columns are declared that were not read so far: {', '.join(added)}"
+    before = position.identities
+    if other := sorted(name for name, now in fresh.identities.items() if before.get(name, now) != now):
+        return f"columns were made anew or are generated otherwise: {', '.join(other)}"
     if (moment.next < position.xmin or moment.lsn < position.lsn) and not moment.standby:
         return "the server was set back to an earlier state"
     if moment.next - position.xmin >= EPOCH:

@@ -11,14 +11,17 @@ from evergreen.sources.postgres_session import Session, identifier, literal
 from evergreen.sources.postgres_types import Infinite, PgColumn, select_list
 
 EPOCH = 1 << 32  # transactions that a row's 32 bits can tell apart
-# The columns in their order; what a domain is made of instead of the domain.
+# The columns in their order; what a domain is made of instead of the domain. The identity changes with what gives old
+# rows other values without writing them: a column dropped and made again, or its generation expression.
 _COLUMNS = """
-WITH RECURSIVE known(num, name, type) AS (
-    SELECT attnum, attname::text, atttypid FROM pg_attribute
+WITH RECURSIVE known(num, name, type, identity) AS (
+    SELECT attnum, attname::text, atttypid, concat_ws(' ', attnum, atttypid,
+        CASE WHEN attgenerated <> '' THEN md5(pg_get_expr(adbin, adrelid)) END)
+    FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped
     UNION ALL
-    SELECT num, name, typbasetype FROM known JOIN pg_type ON pg_type.oid = known.type WHERE typtype = 'd')
-SELECT name, format_type(type, NULL) AS type, typcategory = 'A' AS is_array
+    SELECT num, name, typbasetype, identity FROM known JOIN pg_type ON pg_type.oid = known.type WHERE typtype = 'd')
+SELECT name, format_type(type, NULL) AS type, typcategory = 'A' AS is_array, identity
 FROM known JOIN pg_type ON pg_type.oid = known.type WHERE typtype <> 'd' ORDER BY num"""
 # A partitioned table has no rows of its own: they lie in its leaves. So do those of what inherits from a table.
 _LEAVES = """
@@ -81,6 +84,7 @@ class PgTable:
     label: str  # for people
     kind: str  # pg_class.relkind
     columns: dict[str, PgColumn]
+    identities: dict[str, str]  # of the columns
 
     def select(self, wanted: dict[str, ColumnType], infinite: Infinite) -> str:
         """What reads the wanted columns. Raises SourceError for one that is not there or has no such reading."""
@@ -116,6 +120,7 @@ def find_table(session: Session, name: str) -> PgTable:
         label=f"{row['schema']}.{row['name']}",
         kind=row["kind"],
         columns={one["name"]: PgColumn(one["name"], one["type"], one["is_array"]) for one in columns},
+        identities={one["name"]: one["identity"] for one in columns},
     )
 
 
