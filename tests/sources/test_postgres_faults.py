@@ -199,6 +199,23 @@ def test_a_server_that_takes_a_connection_and_says_nothing_is_given_up(
             world.ingest()
 
 
+@pytest.mark.parametrize("timeout", ["statement_timeout", "transaction_timeout"])
+def test_a_time_limit_of_the_role_does_not_end_the_scan_and_one_of_the_connection_does(
+    own_server: PostgresServer, make_project: Callable[..., Project], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, timeout: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", own_server.uri)
+    world = World(own_server, make_project, tmp_path / "project", where="pg_sleep(0.5)::text = ''")
+    world.insert(0, 6)
+    own_server.run(f"ALTER ROLE evergreen SET {timeout} = '2s'")
+    assert world.ingest().rows == 6
+    own_server.run("ALTER ROLE evergreen RESET ALL")
+    world.update("true")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"{own_server.uri}?options=-c%20{timeout}%3D2s")
+    with pytest.raises(SourceError, match=r"(statement|transaction) timeout"):
+        world.ingest()
+
+
 WIDE = {"id": "int64", "due": "timestamp", "version": "int64", "filler": "string"}
 FULL = """
 import resource, sys

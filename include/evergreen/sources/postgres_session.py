@@ -48,6 +48,11 @@ SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "lock_timeout": "5min",
 }
+# A limit that the role or the database has is for others: a scan for changes takes as long as the table is large. What
+# the connection's own `options` say holds. Not every version has both.
+_LIMITS = """
+SELECT name FROM pg_settings
+WHERE name IN ('statement_timeout', 'transaction_timeout') AND source <> 'client'"""
 # What the driver puts around the server's words, its query among it.
 _WRAPPING = re.compile(
     r"^\w+: (?=\[)|\[libpq\] |Execution error \[\w+\]: |Failed to (execute|prepare) query: |could not begin COPY: "
@@ -133,9 +138,10 @@ class Session:
 
         So nobody rewrites or truncates the table between the snapshot and a read, which old snapshots do not see.
         """
+        limits = {row["name"]: "0" for row in self.rows(_LIMITS)}
         self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
-            for key, value in SETTINGS.items():
+            for key, value in {**SETTINGS, **limits}.items():
                 self.run(f"SET LOCAL {key} = {literal(value)}")
             if lock is not None:
                 self.run(f"LOCK TABLE {lock} IN ACCESS SHARE MODE")
