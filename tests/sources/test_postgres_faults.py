@@ -216,6 +216,31 @@ def test_a_time_limit_of_the_role_does_not_end_the_scan_and_one_of_the_connectio
         world.ingest()
 
 
+def test_a_commit_that_a_crash_takes_back_was_not_read(
+    own_server: PostgresServer, make_project: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `synchronous_commit = off` a commit is seen before it is in the log; a crash sets its number free again."""
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", own_server.uri)
+    world = World(own_server, make_project, tmp_path / "project")
+    own_server.run("ALTER SYSTEM SET wal_writer_delay = '4s'", "SELECT pg_reload_conf()")
+    world.insert(0, 10)
+    world.ingest()
+    with own_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = off")
+        flushed, key = True, 1000
+        while flushed:  # the first one wakes the log's writer
+            cursor.execute(f"INSERT INTO {world.table} (id) SELECT generate_series({key}, {key + 99})")
+            cursor.execute("SELECT pg_sleep(0.1), pg_current_wal_flush_lsn() = pg_current_wal_insert_lsn()")
+            flushed, key = cursor.fetchone()[1], key + 100
+    assert world.ingest().rows == key - 1000
+    own_server.kill()
+    own_server.start()
+    for number in range(3):
+        world.insert(1_000_000 + number, 1)
+    world.ingest()
+    assert world.there() <= set(world.taken())
+
+
 WIDE = {"id": "int64", "due": "timestamp", "version": "int64", "filler": "string"}
 FULL = """
 import resource, sys

@@ -25,7 +25,7 @@ from evergreen.sources.base import Receipt
 from evergreen.sources.postgres_piece import Piece
 from evergreen.sources.postgres_position import Place, Position, receipt, resume, tight
 from evergreen.sources.postgres_session import Session
-from evergreen.sources.postgres_table import Leaf, Moment, PgTable, find_leaves, find_moment
+from evergreen.sources.postgres_table import Leaf, Moment, PgTable, find_leaves, find_moment, wait_for_disk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +64,8 @@ class Feed:
             leaves=tuple(leaf.oid for leaf in leaves), first=Place(leaf=0, filenode=0, block=0),
         )  # fmt: skip
         position = resume(self.stored, fresh, moment, self.table.label)
+        if position is fresh:
+            wait_for_disk(self.session, moment)
         yield from self._pieces(position, leaves)
         yield from self._changes(position.model_copy(update={"first": None}))
 
@@ -156,6 +158,7 @@ class Changes:
             for batch in self._held():
                 yield self._known(batch)
                 faults.point("postgres.batch")
+            wait_for_disk(self.feed.session, self.moment)
         except SourceError as error:
             raise SourceError(f"{self.origin}: {error}") from None
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,6 +34,9 @@ SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name, c.relkind::text AS k
         THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint ELSE 0 END AS blocks,
     CASE WHEN c.reltuples > 0 AND c.relpages > 0 THEN c.reltuples / c.relpages ELSE 100 END::float8 AS density
 FROM tree JOIN pg_class c ON c.oid = tree.oid WHERE c.relkind <> 'p' ORDER BY c.oid"""
+_FLUSHED = """
+SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint AS lsn, 3 * setting::int / 1000.0 ::float8 AS longest
+FROM pg_settings WHERE name = 'wal_writer_delay'"""
 _MOMENT = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
     pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next, pg_is_in_recovery() AS standby,
@@ -153,3 +157,17 @@ def find_moment(session: Session) -> Moment:
         found = session.rows(f"SELECT system_identifier::text AS id, {timeline} AS timeline FROM pg_control_system()")
         cluster = f"{found[0]['id']}/{found[0]['timeline']}/{cluster}"
     return Moment(row["xmin"], row["next"], row["standby"], row["lsn"] or 0, cluster)
+
+
+def wait_for_disk(session: Session, moment: Moment) -> None:
+    """Return when what the snapshot shows outlives a crash of the server.
+
+    With `synchronous_commit = off` a commit is seen up to three times `wal_writer_delay` before it is on disk. Taken
+    back by a crash, it leaves its number to another transaction, whose rows would count as seen.
+    """
+    begun = time.monotonic()
+    while not moment.standby:  # it replays only what its primary has on disk
+        flushed = session.rows(_FLUSHED)[0]
+        if flushed["lsn"] >= moment.lsn or time.monotonic() - begun > flushed["longest"]:
+            return
+        time.sleep(0.02)
