@@ -60,6 +60,28 @@ def test_what_it_misses_is_missed_without_a_lag_only(make_world: MakeWorld) -> N
     assert world.ingest().rows == 1
 
 
+def test_a_cursor_of_days_is_warned_of_and_waits_for_a_day_to_end_with_a_lag(
+    make_world: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_world(cursor="day")
+    world.server.run(f"ALTER TABLE {world.table} ADD COLUMN day date DEFAULT (now() AT TIME ZONE 'UTC')::date")
+    world.insert(0, 1)
+    assert world.ingest().rows == 1
+    assert "what is written later on a day that was read is missed" in caplog.text
+    world.insert(1, 1)
+    assert world.ingest().rows == 0  # of the same day: this is the caveat
+    caplog.clear()
+    world.redeclare(cursor="day", lag="25 hours", where="true")
+    world.server.run(f"UPDATE {world.table} SET day = day - 3 WHERE id = 0")
+    assert world.ingest().rows == 1
+    world.server.run(f"UPDATE {world.table} SET day = day - 2 WHERE id = 1")
+    assert world.ingest().rows == 1
+    assert "is missed" not in caplog.text
+    world.redeclare(cursor="day", lag="1 hour", where="true")
+    world.ingest()
+    assert "what is written later on a day that was read is missed" in caplog.text
+
+
 def test_another_cursor_starts_from_the_beginning_and_null_is_said_to_be_missing(
     make_world: MakeWorld, caplog: pytest.LogCaptureFixture
 ) -> None:

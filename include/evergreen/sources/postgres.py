@@ -53,12 +53,14 @@ class Postgres(Inferred, Section):
     cursor: str | None = Field(
         None,
         description="Read by a column that only grows instead, as views and foreign tables need it. A row that is "
-        "committed after one with a higher value was read is missed.",
+        "committed after one with an equal or higher value was read is missed: in a column of days all that comes "
+        "later on that day.",
     )
     lag: Duration | None = Field(
         None,
-        description="With a cursor of times: rows younger than this wait for a later run. Longer than the longest "
-        "transaction that writes, it misses none.",
+        description="With a cursor of times or days: rows younger than this wait for a later run. Longer than the "
+        "longest transaction that writes, and for days a day longer, it misses none. Times without a zone and days are "
+        "taken for UTC: where they are local and behind it, add the difference.",
     )
     timeout: Duration = Field(
         timedelta(hours=1),

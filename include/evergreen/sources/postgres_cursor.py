@@ -1,8 +1,9 @@
 """Rows of a PostgreSQL table or view by a column that only grows, such as a number or the time of the last change.
 
-It needs no more than SELECT, so it reads views and foreign tables too. But a row that is committed after a later one
-was read is missed: its value is lower than the highest read. `lag` leaves the newest rows for a later read; it must
-be longer than the longest transaction that writes. Index the column: each piece of a long read looks for its end.
+It needs no more than SELECT, so it reads views and foreign tables too. But a row that is committed after one with an
+equal or higher value was read is missed. `lag` leaves the newest rows for a later read; it must be longer than the
+longest transaction that writes, and for a column of days a day longer. Index the column: each piece of a long read
+looks for its end.
 """
 
 from __future__ import annotations
@@ -69,8 +70,14 @@ class CursorFeed:
                 f"{self.table.label} has no column `{self.cursor}`, which `cursor` names. "
                 f"Found: {', '.join(self.table.columns)}"
             )
-        if self.lag is not None and self.table.columns[self.cursor].type not in (WITH_ZONE, WITHOUT_ZONE):
+        type_ = self.table.columns[self.cursor].type
+        if self.lag is not None and type_ not in (WITH_ZONE, WITHOUT_ZONE, "date"):
             raise SourceError(f"{self.table.label}: `lag` needs a cursor of times, and `{self.cursor}` holds none")
+        if type_ == "date" and (self.lag is None or self.lag < timedelta(days=1)):
+            log.warning(
+                "%s: `%s` holds days, and what is written later on a day that was read is missed; set a `lag` of more "
+                "than a day", self.table.label, self.cursor,
+            )  # fmt: skip
         return identifier(self.cursor)
 
     def _last(self) -> str | None:
