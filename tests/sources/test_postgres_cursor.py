@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 
 from evergreen.errors import ParamsError, SourceError
+from evergreen.lake.schema import arrow_schema
+from evergreen.sources.base import Request
 from evergreen.sources.catalog import open_source
 from evergreen.sources.postgres_session import Session
-from tests.sources.postgres_worlds import MakeWorld
+from tests.sources.postgres_worlds import AS_OF, TYPES, MakeWorld
 
 
 def test_it_reads_in_pieces_and_then_what_is_higher(make_world: MakeWorld) -> None:
@@ -94,6 +96,27 @@ def test_another_cursor_starts_from_the_beginning_and_null_is_said_to_be_missing
     assert "rows whose `due` is null are never read" in caplog.text
     world.redeclare()
     assert world.ingest().rows == 10
+
+
+def test_a_column_that_is_declared_later_is_filled(make_world: MakeWorld) -> None:
+    world = make_world(cursor="id")
+    world.insert(0, 3)
+    old = world.ingest().position
+    more = {**TYPES, "filler": "string"}
+    world.redeclare(cursor="id", types=more)
+    assert world.ingest().rows == 3
+    world.redeclare(cursor="id")
+    world.insert(3, 3)
+    assert world.ingest().rows == 3
+    world.redeclare(cursor="id", types=more)
+    assert world.ingest().rows == 6
+    assert world.ingest().rows == 0
+
+    source = open_source("jobs", world.project.params.tables["jobs"].source)
+    schema = arrow_schema(world.project.params.tables["jobs"].columns)
+    before = {key: value for key, value in old.items() if key != "columns"}  # as older versions wrote it
+    request = Request(world.project.root, "jobs", schema, AS_OF, position=before)
+    assert [batch.num_rows for one in source.deliveries(request) for batch in one.batches()] == [3]
 
 
 def test_a_bad_cursor_is_named(make_world: MakeWorld) -> None:

@@ -57,7 +57,8 @@ class CursorFeed:
 
     def position(self, value: str) -> dict[str, Any]:
         """As a manifest keeps it."""
-        return {"cursor": self.cursor, "value": value, "table": self.table.name, "where": self.where}
+        described = {"cursor": self.cursor, "value": value, "table": self.table.name, "where": self.where}
+        return {**described, "columns": list(self.schema.names)}
 
     def query(self, columns: str, condition: str) -> str:
         """SQL of the rows for which `condition` holds."""
@@ -81,7 +82,9 @@ class CursorFeed:
         return identifier(self.cursor)
 
     def _last(self) -> str | None:
-        if self.stored and self.position(str(self.stored.get("value"))) != dict(self.stored):
+        now = self.position(str(self.stored.get("value")))
+        read = self.stored.get("columns", now["columns"])  # older manifests do not say
+        if self.stored and (now != {**self.stored, "columns": now["columns"]} or set(now["columns"]) - set(read)):
             log.warning("%s: reading all rows anew: the source is described otherwise", self.table.label)
             return None
         return self.stored.get("value")
