@@ -21,12 +21,13 @@ class Watch:
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.expired = False
-        self._before, self._own = frozenset[tuple[int, int]](), frozenset[tuple[int, int]]()
+        self._before = frozenset[tuple[int, int]]()
+        self._own: frozenset[tuple[int, int]] | None = None  # until the connection is made: all that are new
 
     @contextmanager
     def connecting(self) -> Iterator[None]:
         """Wait for what the block makes, a connection whose sockets the driver does not tell."""
-        self.expired, self._before, self._own = False, _sockets(), frozenset()
+        self.expired, self._before, self._own = False, _sockets(), None
         with self.waiting():
             yield
         self._own = _sockets() - self._before
@@ -46,7 +47,7 @@ class Watch:
     def _shut(self) -> None:
         self.expired = True
         there = _sockets()
-        for number, _ in self._own & there or there - self._before:
+        for number, _ in there - self._before if self._own is None else there & self._own:
             # A copy: this one is closed here, and the driver closes its own.
             with suppress(OSError), socket.socket(fileno=os.dup(number)) as copy:
                 copy.shutdown(socket.SHUT_RDWR)
