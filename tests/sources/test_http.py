@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from evergreen.errors import SourceError
+from evergreen.errors import EvergreenError, SourceError
 from evergreen.sources import http_client
 from evergreen.sources.http_auth import open_access
 from evergreen.stages.ingest import ingest
@@ -159,6 +159,39 @@ def test_credentials_come_from_the_connection(
     assert asked.headers[header] == value
     assert asked.query == {"unit": "C", **fields.get("extra", {}).get("params", {})}
     assert asked.headers["user-agent"].startswith("evergreen/")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"password": "s3cret-token\n"},
+        {"password": "s3cret-tök"},
+        {"extra": {"X-Api-Key": " s3cret"}},
+        {"extra": {"s3cret\nX": "1"}},
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused_at_once_without_its_value(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fields: dict[str, Any]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    connect(monkeypatch, site, **fields)
+    with pytest.raises(SourceError, match=r"the connection `api` cannot be used: .*header") as caught:
+        reader("/rows", connection="api").read()
+    assert "s3cret" not in f"{caught.value} {caught.value.__cause__} {caplog.text}"
+    assert site.asked == []
+
+
+def test_what_python_shows_of_a_secret_is_hidden_too(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    connect(monkeypatch, site, extra={"params": {"key": "s3cret\nkey'ö"}})
+    access = open_access("/rows", "api")
+    for shown in (repr("s3cret\nkey'ö"), repr("s3cret\nkey'ö".encode()), ascii("s3cret\nkey'ö")):
+        assert "s3cret" not in access.redact(f"bad value {shown}")
+
+
+@pytest.mark.parametrize("options", [{"headers": {"X": "a\n"}}, {"headers": {"X y": "a"}}, {"user_agent": "ö"}])
+def test_headers_of_the_parameters_are_checked(site: Site, options: dict[str, Any]) -> None:
+    with pytest.raises(EvergreenError, match=r"character|white space"):
+        reader(f"{site.url}/rows", **options).read()
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, site: Site, **fields: Any) -> None:

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from evergreen.errors import SourceError
 from evergreen.params.base import Duration, Section
 from evergreen.sources.base import Inferred, Receipt
-from evergreen.sources.http_auth import open_access
+from evergreen.sources.http_auth import open_access, unfit
 from evergreen.sources.http_client import Client
 
 if TYPE_CHECKING:
@@ -69,6 +69,20 @@ class Web(Inferred, Section):
     max_bytes: int = Field(
         64 << 20, gt=0, description="Longest body, unpacked; a longer one is refused and read no further."
     )
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
+        if wrong := unfit(headers):
+            raise ValueError(wrong)
+        return headers
+
+    @field_validator("user_agent")
+    @classmethod
+    def _agent_can_be_sent(cls, agent: str) -> str:
+        if unfit({"User-Agent": agent}):
+            raise ValueError("must be ASCII in one line, with no white space around it")
+        return agent
 
     @field_validator("each")
     @classmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ HOOK_OPTIONS = {
     "trust_env",
     "check_response",
 }
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"([!-~]([ -~\t]*[!-~])?)?")
 SHORTEST = 4  # a shorter secret is a word; hiding it would only garble errors
 
 
@@ -72,14 +75,41 @@ def open_access(url: str, connection: str | None) -> Access:
             f"alone; write `url` as a path, such as /v1/things"
         )
     headers, params = _headers(found), _texts(found.extra.get("params"))
+    if wrong := unfit(headers):
+        raise SourceError(f"the connection `{connection}` cannot be used: {wrong}")
     secrets = {found.secret() or "", *headers.values(), *params.values()}
     secrets |= {value.partition(" ")[2] for value in headers.values()}  # a token without `Bearer`
-    long = {form for one in secrets if len(one) >= SHORTEST for form in (one, quote(one, ""), quote_plus(one))}
+    long = {form for one in secrets if len(one) >= SHORTEST for form in _forms(one)}
     verify = found.extra.get("verify")
     return Access(
         origin_of(whole), whole, headers, params, verify if isinstance(verify, str) else None,
         tuple(sorted(long, key=len, reverse=True)),
     )  # fmt: skip
+
+
+def unfit(headers: Mapping[str, str]) -> str:
+    """Why one of these headers cannot be sent, without its value; the empty text where all can."""
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            return "the name of one of its headers holds a character that no header's name can"
+        if not _VALUE.fullmatch(value):
+            return (
+                f"the value of its header `{name}` (it is not shown here) begins or ends with white space, or holds a "
+                f"line end or a character that is not ASCII"
+            )
+    return ""
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """A secret as it is, in an address, and as Python shows it."""
+    return (
+        secret,
+        quote(secret, ""),
+        quote_plus(secret),
+        repr(secret)[1:-1],
+        repr(secret.encode())[2:-1],
+        ascii(secret)[1:-1],
+    )
 
 
 def _check(url: str) -> None:

@@ -44,7 +44,7 @@ class Answer:
     def validators(self) -> dict[str, str]:
         """What a conditional request sends back."""
         named = {"etag": self.headers.get("etag"), "modified": self.headers.get("last-modified")}
-        return {name: value for name, value in named.items() if value}
+        return {name: value for name, value in named.items() if value and value.isascii()}
 
 
 @dataclass
