@@ -167,6 +167,28 @@ def test_the_first_page_alone_does_not_say_that_a_listing_has_not_changed(site: 
     assert len(reader.read()) == 26
 
 
+@pytest.mark.parametrize("where", ["header", "body"])
+def test_a_full_page_without_a_next_one_may_get_one(site: Site, where: str) -> None:
+    rows = [{"id": n} for n in range(10)]
+
+    def answer(asked: Asked) -> Reply:
+        start = int(asked.query.get("after", 0))
+        tree: dict[str, Any] = {"rows": rows[start : start + 10]}
+        more = f"/rows?after={start + 10}" if start + 10 < len(rows) else None
+        if where == "body":
+            tree["next"] = more
+        link = {"Link": f'<{more}>; rel="next"'} if more and where == "header" else {}
+        return as_json(tree, ETag=f'"{hash(json.dumps(tree))}"', **link)
+
+    site.routes["/rows"] = answer
+    pages = {"by": "link"} | ({"next": "next"} if where == "body" else {})
+    reader = Reader(SCHEMA, kind="http_json", url=f"{site.url}/rows", records="rows", pages=pages)
+    assert (len(reader.read()), reader.read()) == (10, [])
+    assert ("if-none-match" in site.asked[-1].headers) == (where == "body")
+    rows += [{"id": n} for n in range(10, 15)]
+    assert len(reader.read()) == 15
+
+
 def test_what_is_around_the_records_makes_nothing_new(site: Site) -> None:
     made = iter(range(10))
     site.routes["/rows"] = lambda asked: as_json({"made": next(made), "rows": [{"id": 1, "other": next(made)}]})

@@ -73,13 +73,21 @@ class Reader:
         return Rows(self.schema, self.options.paths(self.schema), self.options.reading)
 
     def position(self, window: Window | None, validators: Mapping[str, str], pages: int) -> dict[str, Any]:
-        """The whole position after this resource was read; an ETag speaks for a listing of one page alone."""
+        """The whole position after this resource was read; an ETag speaks for a listing of one page alone.
+
+        It speaks for the body: where the next page's address is in a header, one that appears would go unseen.
+        """
         state = window.state() if window else {}
-        if pages == 1 and validators:
+        if pages == 1 and validators and not self._next_is_outside:
             asked = Window(self.options.incremental, state, self.schema).asked if self.options.incremental else None
             if asked == self._asked:
                 state |= {**validators, "asked": asked}
         return self.memory.keep(self.resource, state)
+
+    @property
+    def _next_is_outside(self) -> bool:
+        pages = self.options.pages
+        return pages is not None and pages.by == "link" and pages.next is None
 
     def _place(self, value: str) -> str | None:
         if "{position}" not in value:
