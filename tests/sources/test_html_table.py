@@ -159,6 +159,14 @@ def test_a_page_that_has_not_changed_is_not_sent_again_and_other_furniture_is_no
     assert len(wanted.read()) == 2
 
 
+def test_another_way_of_reading_is_not_answered_by_an_old_etag(site: Site) -> None:
+    put(site, "<table id=t><tr><th>Code<th>Name<th>Planes<th>Old<tr><td>AA<td>American<td>956<td>1</table>", ETag='"1"')
+    wanted = reader(site)
+    assert (wanted.read(), wanted.read()) == ([AA], [])
+    wanted.options["fields"] = {"planes": "Old"}
+    assert wanted.read() == [AA | {"planes": 1}]
+
+
 def test_a_long_page_is_refused(site: Site) -> None:
     put(site, f"{T}{ROW * 100}</table>")
     with pytest.raises(SourceError, match="/page: the body is longer than 1000 bytes"):

@@ -16,7 +16,7 @@ from evergreen.lake.raw import raw_folder
 from evergreen.sources import since
 from evergreen.stages.ingest import ingest
 from tests.sources.reading import Reader
-from tests.web import Asked, Reply, Site, as_json
+from tests.web import Asked, Reply, Site, as_json, web_site
 
 SCHEMA = pa.schema([("id", pa.int64())])
 AT = pa.schema([("id", pa.int64()), ("at", pa.timestamp("us"))])
@@ -167,6 +167,19 @@ def test_the_first_page_alone_does_not_say_that_a_listing_has_not_changed(site: 
     assert len(reader.read()) == 26
 
 
+def test_another_way_of_reading_is_not_answered_by_an_old_etag(site: Site) -> None:
+    site.routes["/rows"] = lambda asked: as_json([{"id": 1, "b": 2, "c": 3}], ETag='"1"')
+    reader = Reader(SCHEMA, kind="http_json", url=f"{site.url}/rows")
+    assert reader.read() == [{"id": 1}]
+    reader.schema = pa.schema([("id", pa.int64()), ("b", pa.int64())])
+    assert reader.read() == [{"id": 1, "b": 2}]
+    reader.options["fields"] = {"b": "c"}
+    assert reader.read() == [{"id": 1, "b": 3}]
+    reader.options["timeout"] = "20 seconds"
+    assert reader.read() == []
+    assert site.asked[-1].headers["if-none-match"] == '"1"'
+
+
 @pytest.mark.parametrize("where", ["header", "body"])
 def test_a_full_page_without_a_next_one_may_get_one(site: Site, where: str) -> None:
     rows = [{"id": n} for n in range(10)]
@@ -290,6 +303,25 @@ def test_numbers_count_too(site: Site) -> None:
     assert ids(reader.read()) == [3, 4]
     rows.append({"id": 7})
     assert ids(reader.read()) == [7]
+
+
+def test_a_connection_that_leads_to_another_host_is_read_from_its_start(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(
+        SCHEMA, kind="http_json", url="/rows", connection="api", params={"from": "{position}"},
+        incremental={"column": "id", "start": 0},
+    )  # fmt: skip
+    with web_site() as staging:
+        for one, count in ((staging, 5), (site, 3)):
+            rows = [{"id": n} for n in range(count)]
+            one.routes["/rows"] = lambda asked, rows=rows: as_json(rows[int(asked.query["from"]) :], ETag='"1"')
+            monkeypatch.setenv("AIRFLOW_CONN_API", one.url)
+            assert ids(reader.read()) == list(range(count))
+            assert one.asked[0].query["from"] == "0"
+            assert reader.read() == []
+            assert one.asked[1].query["from"] == str(count - 1)
+    assert len(reader.position) == 1
 
 
 @pytest.mark.parametrize(

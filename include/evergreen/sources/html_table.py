@@ -16,7 +16,7 @@ from evergreen import faults
 from evergreen.errors import SourceError
 from evergreen.sources import html_page
 from evergreen.sources.base import Delivery, Receipt, Request
-from evergreen.sources.http import Memory, Refused, Resource, Web
+from evergreen.sources.http import Memory, Place, Refused, Resource, Web
 from evergreen.sources.http_client import Answer, Client, Unreachable, with_params
 from evergreen.sources.robots import Robots
 from evergreen.sources.values import BadValue, Reading, infer, to_array
@@ -68,16 +68,14 @@ class HtmlTable(Web):
 
     def deliveries(self, request: Request) -> Iterator[Delivery]:
         """One for each page that does not say that it is unchanged."""
-        memory = Memory(request.position)
+        memory = Memory(request.position, self, request.schema)
         for resource, client, robots in self._clients():
+            place = memory.of(resource, client)
             origin = client.show(with_params(client.access.url, resource.params))
             try:
                 with client:
-                    answer = self._get(client, robots, resource, memory.of(resource))
-                    if (
-                        answer.status != 304
-                        and (page := Page(self, origin, answer, request.schema, memory, resource)).rows
-                    ):
+                    answer = self._get(client, robots, resource, place.state())
+                    if answer.status != 304 and (page := Page(self, origin, answer, request.schema, place)).rows:
                         yield page
             except Unreachable:
                 raise
@@ -172,8 +170,7 @@ class Page:
     origin: str
     answer: Answer
     schema: pa.Schema
-    memory: Memory
-    resource: Resource
+    place: Place
 
     def __post_init__(self) -> None:
         self.rows = self.options.read(self.answer, self.schema.names)
@@ -199,5 +196,5 @@ class Page:
     def receipt(self) -> Receipt:
         """The hash of the rows, whatever else is on the page, and its ETag or time of change."""
         digest = hashlib.sha256(json.dumps(self.rows).encode())
-        position = self.memory.keep(self.resource, self.answer.validators)
+        position = self.place.keep(self.answer.validators)
         return Receipt(digest.hexdigest(), len(self.answer.content), position)

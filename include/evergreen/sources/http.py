@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import re
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from evergreen.errors import SourceError
 from evergreen.params.base import Duration, Section
 from evergreen.sources.base import Inferred, Receipt
 from evergreen.sources.http_auth import open_access, unfit
-from evergreen.sources.http_client import Client
+from evergreen.sources.http_client import VALIDATORS, Client
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,19 +125,40 @@ def _fill(text: str, values: Mapping[str, str]) -> str:
 class Memory:
     """The position of a table: what is remembered of each resource, changed only by deliveries that were taken."""
 
-    def __init__(self, position: Mapping[str, Any]) -> None:
-        self._kept: dict[str, Any] = dict(position)
+    def __init__(self, position: Mapping[str, Any], options: Web, schema: pa.Schema) -> None:
+        self.kept: dict[str, Any] = dict(position)
+        told = options.model_dump_json(exclude={"timeout", "give_up_after", "max_bytes", "user_agent"})
+        columns = [f"{field.name} {field.type}" for field in schema]
+        self.way = hashlib.sha256(json.dumps([told, columns]).encode()).hexdigest()[:16]
 
-    def of(self, resource: Resource) -> dict[str, Any]:
-        """What the last read of it left; empty at first."""
-        return dict(self._kept.get(resource.key(), {}))
+    def of(self, resource: Resource, client: Client) -> Place:
+        """What is remembered of a resource, where the client asks for it."""
+        return Place(self, resource.key(), client.show(client.access.url))
 
-    def keep(self, resource: Resource, state: Mapping[str, Any]) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class Place:
+    """A resource at its address: a connection that leads to another host leads to another listing."""
+
+    memory: Memory
+    key: str
+    at: str
+
+    def state(self) -> dict[str, Any]:
+        """What the last read left; empty at first, and without validators where it was read in another way."""
+        state = dict(self.memory.kept.get(self.key, {}))
+        if state.get("at") != self.at:
+            return {}
+        new = VALIDATORS if state.get("way") != self.memory.way else ()
+        return {name: value for name, value in state.items() if name not in ("at", "way", *new)}
+
+    def keep(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """The whole position with `state` for this resource; nothing is kept of an empty state."""
-        self._kept.pop(resource.key(), None)
+        kept = self.memory.kept
+        kept.pop(self.key, None)
         if state:
-            self._kept[resource.key()] = dict(state)
-        return dict(self._kept)
+            kept[self.key] = {**state, "at": self.at, "way": self.memory.way}
+        return dict(kept)
 
 
 @dataclass

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+VALIDATORS = ("etag", "modified")
 AGAIN = {408, 425, 429, 500, 502, 503, 504}
 REDIRECTS = 5
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before the second try, doubled for each further one

@@ -70,7 +70,7 @@ class HttpJson(Web):
 
     def deliveries(self, request: Request) -> Iterator[Delivery]:
         """One for each resource that does not say that it is unchanged; of one without records none."""
-        memory = Memory(request.position)
+        memory = Memory(request.position, self, request.schema)
         for resource in self.resources():
             reader = Reader(self, resource, request.schema, memory)
             try:
@@ -87,7 +87,7 @@ class HttpJson(Web):
         """The first records of the resources, in their order; objects inside them as `outer.inner` columns."""
         found: list[dict[str, Any]] = []
         for resource in self.resources():
-            reader = Reader(self, resource, request.schema, Memory({}))
+            reader = Reader(self, resource, request.schema, Memory({}, self, request.schema))
             with reader.client, suppress(Changed):  # a look needs no more than what came
                 first = reader.first()
                 assert first is not None

@@ -26,16 +26,17 @@ class Reader:
     """One resource at its position."""
 
     def __init__(self, options: HttpJson, resource: Resource, schema: pa.Schema, memory: Memory) -> None:
-        self.options, self.resource, self.schema, self.memory = options, resource, schema, memory
-        self.state = memory.of(resource)
+        self.options, self.resource, self.schema = options, resource, schema
         self._parsed: tuple[Answer, Any] | None = None  # the last answer: the first is looked at twice
         start = options.pages.start() if options.pages else {}
         names = {*start, options.pages.name} if options.pages else set()
         self.client: Client = options.client(resource.url, frozenset(names))
+        self._place = memory.of(resource, self.client)
+        self.state = self._place.state()
         url = self.client.access.url
         self.origin = self.client.show(with_params(url, [pair for pair in resource.params if not is_moving(pair)]))
         self._asked = self.window().asked if options.incremental else None
-        params = [(name, self._place(value)) for name, value in resource.params]
+        params = [(name, self._filled(value)) for name, value in resource.params]
         self._url = with_params(url, [(name, text) for name, text in params if text is not None])
         self._url = with_params(self._url, start.items())
 
@@ -82,14 +83,14 @@ class Reader:
             asked = Window(self.options.incremental, state, self.schema).asked if self.options.incremental else None
             if asked == self._asked:
                 state |= {**validators, "asked": asked}
-        return self.memory.keep(self.resource, state)
+        return self._place.keep(state)
 
     @property
     def _next_is_outside(self) -> bool:
         pages = self.options.pages
         return pages is not None and pages.by == "link" and pages.next is None
 
-    def _place(self, value: str) -> str | None:
+    def _filled(self, value: str) -> str | None:
         if "{position}" not in value:
             return value
         return None if self._asked is None else value.replace("{position}", self._asked)
