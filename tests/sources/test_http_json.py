@@ -277,6 +277,21 @@ def test_late_and_changed_records_come_with_an_overlap(site: Site) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("overlap", ["0 minutes", "1 day"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_change_that_is_taken_back_is_a_change(site: Site, overlap: str, more: int) -> None:
+    feed = Feed(site)
+    feed.reader.options["incremental"] = {"column": "at", "overlap": overlap}
+    feed.add(1, 5)
+    for n in range(more):
+        feed.add(10 + n, 5)
+    taken = []
+    for id in (1, 2, 1, 1, 2):
+        feed.rows[0]["id"] = id
+        taken.append([one for one in ids(feed.reader.read()) if one < 10])
+    assert taken == [[1], [2], [1], [], [2]]
+
+
 @pytest.mark.parametrize(
     ("format", "asked"), [("seconds", "1356998700"), ("milliseconds", "1356998700500"), ("%Y-%m-%d", "2013-01-01")]
 )

@@ -2,7 +2,8 @@
 
 A service that is asked for what came since a moment mostly gives the records of that very moment again, and what it
 gets late lies before it. So the position is the newest value of a column, and beside it a hash of every record from
-`overlap` before it on: those are asked for again, and dropped where they have not changed.
+`overlap` before it on: those are asked for again, and dropped where they have not changed. Only those that came in the
+last read are remembered, so that a change that is taken back is a change too.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Window:
         self._options, self._type = options, type_
         self._value: Any = self._parse(state["value"]) if "value" in state else None
         self._known = {hashed: self._parse(value) for value, hashed in state.get("recent", ())}
-        self._newest, self._recent = self._value, dict(self._known)
+        self._newest, self._came = self._value, dict[str, Any]()
 
     @property
     def asked(self) -> str | None:
@@ -91,18 +92,19 @@ class Window:
         """The position after this read; empty where no record ever came."""
         if self._newest is None:
             return {}
-        recent = sorted((self._text(value), hashed) for hashed, value in self._recent.items())
+        known = self._came or self._known  # a service that leaves out the boundary itself may have sent nothing
+        recent = sorted((self._text(value), hashed) for hashed, value in known.items())
         return {"value": self._text(self._newest), "recent": [list(pair) for pair in recent]}
 
     def _remember(self, values: Sequence[Any], columns: Sequence[Sequence[Any]]) -> None:
         newest = max(values)
         self._newest = newest if self._newest is None else max(newest, self._newest)
         floor = self._floor(self._newest)
-        self._recent = {hashed: value for hashed, value in self._recent.items() if value >= floor}
-        self._recent |= {_hash(columns, index): value for index, value in enumerate(values) if value >= floor}
-        if len(self._recent) > MOST_RECENT:
+        self._came = {hashed: value for hashed, value in self._came.items() if value >= floor}
+        self._came |= {_hash(columns, index): value for index, value in enumerate(values) if value >= floor}
+        if len(self._came) > MOST_RECENT:
             raise SourceError(
-                f"{len(self._recent)} records lie within one step of `{self._options.column}` (and `overlap`), more "
+                f"{len(self._came)} records lie within one step of `{self._options.column}` (and `overlap`), more "
                 f"than the {MOST_RECENT} that can be told apart: choose a finer column, `format` or a shorter `overlap`"
             )
 
