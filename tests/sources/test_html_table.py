@@ -39,6 +39,8 @@ def reader(site: Site, **options: Any) -> Reader:
         "<table id=t><tr><th>planes<th>x<th>CODE<th>\n Name </tr><tr><td>956<td>?<td>AA<td>American</table>",
         f"{T}<tr><td><b>A</b>A<!-- no --><script>1</script><td>Amer<wbr>ican<td> 956&nbsp;</table>",
         f"{T}<tr><td>AA<td><table><tr><td>American</td></tr></table></td><td>956</td></tr></table>",
+        f"{T}<tfoot><tr><td>sum<td><td>1</tfoot>{ROW}</table>",
+        f"<table id=t><thead>{HEAD}<tfoot><tr><td>sum<td><td>1<tbody>{ROW}</table>",
     ],
 )  # fmt: skip
 def test_a_table_is_read_as_a_reader_sees_it(site: Site, table: str) -> None:
@@ -55,6 +57,20 @@ def test_spans_fill_every_place_that_they_cover(site: Site) -> None:
     wanted = reader(site, header_rows=2, fields={"planes": "Planes 2013"})
     assert wanted.read() == [AA, {"code": "AA", "name": "Eagle", "planes": 8}]
     assert wanted.sample(9).column_names == ["code", "name", "planes", "Planes 2012"]
+
+
+def test_a_foot_of_a_table_inside_is_none_of_this_one(site: Site) -> None:
+    inside = "<table><tr><td>Amer</td></tr><tfoot><tr><td>ican</td></tr></tfoot></table>"
+    rows = f"<tr><td>AA</td><td>{inside}</td><td>956</td></tr>" + ROW.replace("AA", "BB")
+    put(site, f"<table id=t><thead>{HEAD}</thead><tbody>{rows}</tbody></table>")
+    assert [row["code"] for row in reader(site).read()] == ["AA", "BB"]
+
+
+def test_no_cell_hangs_over_the_end_of_its_part_of_the_table(site: Site) -> None:
+    parts = "<tbody><tr><td>AA<td rowspan=9>American<td>956<tr><td>BB<td>1<tbody><tr><td>CC<td>Cargo<td>2"
+    put(site, f"<table id=t><thead><tr><th>Code<th rowspan=3>Name<th>Planes</thead>{parts}</table>")
+    rows = [tuple(row.values()) for row in reader(site).read()]
+    assert rows == [("AA", "American", 956), ("BB", "American", 1), ("CC", "Cargo", 2)]
 
 
 def test_links_and_numbers_and_dates(site: Site) -> None:
@@ -126,6 +142,9 @@ def test_pages_in_any_encoding_are_read(site: Site, charset: str, told: str) -> 
         (f"{T}{ROW}<tr><td>BB<td>x</table>", {}, "row 3 of the table has 2 cells where 3 are expected"),
         (f"{T}{ROW}<tr><td colspan=3>Others</table>", {}, "row 3 of the table has one cell across all"),
         (f"{T}{ROW.replace('956', 'many')}</table>", {}, "row 1 under .* column `planes`: `many`"),
+        (f"{T}<tr><td>AA<td rowspan=2>a<td>1<tr><td colspan=2>BB<td>2</table>", {},
+         r"row 3 of the table has a cell that runs into one from above \(`BB`\)"),
+        (T + "<tr>" + "<td colspan=1000>" * 10_001, {}, "more than 10000000 cells up to row 2, as its"),
         ("<ul></ul>", {"rows": "li", "fields": dict.fromkeys(SCHEMA.names, "b")}, "has 0 rows, fewer than"),
         ("<li><b>1", {"rows": "li", "fields": {"code": "b", "name": "b", "planes": "i"}}, "no row has a part .* i "),
         ("<li><b>1</b><b>2", {"rows": "li", "fields": dict.fromkeys(SCHEMA.names, "b")}, "2 parts of row 1 match b"),
@@ -138,6 +157,31 @@ def test_another_layout_is_a_failure_and_not_an_empty_table(
     put(site, page)
     with pytest.raises(SourceError, match=f"http://127.0.0.1:{site.port}/page: .*{reason}"):
         reader(site, **options).read()
+
+
+@pytest.mark.parametrize(
+    ("page", "options"),
+    [
+        (f"<html>{T}{ROW}<tr><td>BB<td>Bri", {}),
+        (f"<html>{T}{ROW}{ROW}", {}),
+        (f"<html><table></table>{T}{ROW}<tr><td>BB<td><table></table>", {}),
+        (f"<html>{T}{ROW}</tab", {}),
+        ("<html><li><b>1</b></li><li><b>2", {"rows": "li", "fields": dict.fromkeys(SCHEMA.names, "b")}),
+    ],
+)
+def test_a_page_whose_end_did_not_come_is_refused(site: Site, page: str, options: dict[str, Any]) -> None:
+    """A body without a length ends where the connection does, wherever that is."""
+    kind = {"Content-Type": "text/html; charset=utf-8"}
+    site.routes["/page"] = lambda asked: Reply(parts=iter([page.encode()]), headers=kind)
+    with pytest.raises(SourceError, match=r"/page: its end did not come: there is no </.*ingest again"):
+        reader(site, **options).read()
+
+
+@pytest.mark.parametrize("end", ["</table>", "</TABLE>\n", "</table><p>cut he", "</html>"])
+def test_a_table_whose_end_has_come_is_read(site: Site, end: str) -> None:
+    kind = {"Content-Type": "text/html; charset=utf-8"}
+    site.routes["/page"] = lambda asked: Reply(parts=iter([f"{T}{ROW}{end}".encode()]), headers=kind)
+    assert reader(site).read() == [AA]
 
 
 def test_what_cannot_be_decoded_is_refused(site: Site) -> None:

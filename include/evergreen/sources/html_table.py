@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from evergreen import faults
 from evergreen.errors import SourceError
-from evergreen.sources import html_page
+from evergreen.sources import html_grid, html_page
 from evergreen.sources.base import Delivery, Receipt, Request
 from evergreen.sources.http import Memory, Place, Refused, Resource, Web
 from evergreen.sources.http_client import Answer, Client, Unreachable, with_params
@@ -107,12 +107,12 @@ class HtmlTable(Web):
         page = self._open(answer)
         fields = {name: self.fields.get(name, name) for name in names}
         if self.rows is not None:
+            html_page.check_end(page, answer.content, None, answer.has_length)
             if lacking := [name for name in names if name not in self.fields]:
                 raise SourceError(f"`fields` does not say where in an element the column `{lacking[0]}` is")
             rows = html_page.pick_fields(page, self.rows, fields, answer.url)
         else:
-            table = html_page.find_table(page, self.table, self.caption)
-            rows = html_page.pick(html_page.read_table(table, self.header_rows), fields, answer.url)
+            rows = html_grid.pick(self._table(page, answer), fields, answer.url)
         if len(rows) < self.min_rows:
             raise SourceError(
                 f"has {len(rows)} rows, fewer than `min_rows` ({self.min_rows}): has its layout changed, or are its "
@@ -124,13 +124,12 @@ class HtmlTable(Web):
         if self.rows is not None:
             names = list(self.fields)
             return names, html_page.pick_fields(self._open(answer), self.rows, self.fields, answer.url)
-        found = html_page.find_table(self._open(answer), self.table, self.caption)
-        table = html_page.read_table(found, self.header_rows)
+        table = self._table(self._open(answer), answer)
         known = {name.lower() for name in table.names}
         places = {name: self.fields.get(name, name) for name in declared if _over(self.fields.get(name, name)) in known}
         taken = set(map(_over, places.values()))
         others = [index for index, name in enumerate(table.names) if name.lower() not in taken]
-        rows = html_page.pick(table, places, answer.url)
+        rows = html_grid.pick(table, places, answer.url)
         for row, cells in zip(rows, table.rows, strict=True):
             row += [cells[index].text for index in others]
         return [*places, *(table.names[index] for index in others)], rows
@@ -147,6 +146,11 @@ class HtmlTable(Web):
         if robots.asked_before(client.access.url):
             time.sleep(robots.rules(client.access.url).delay)
         return client.get(client.access.url, resource.params, validators=state)
+
+    def _table(self, page: Any, answer: Answer) -> html_grid.Table:
+        table = html_page.find_table(page, self.table, self.caption)
+        html_page.check_end(page, answer.content, table, answer.has_length)
+        return html_grid.read_table(table, self.header_rows)
 
     def _open(self, answer: Answer) -> Any:
         charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", answer.headers.get("content-type", ""), re.IGNORECASE)

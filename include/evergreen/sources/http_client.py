@@ -47,6 +47,11 @@ class Answer:
         named = {"etag": self.headers.get("etag"), "modified": self.headers.get("last-modified")}
         return {name: value for name, value in named.items() if value and value.isascii()}
 
+    @property
+    def has_length(self) -> bool:
+        """Whether the server told where the body ends; else it ends where the connection did."""
+        return "content-length" in self.headers or "chunked" in self.headers.get("transfer-encoding", "").lower()
+
 
 @dataclass
 class Client:
