@@ -164,6 +164,11 @@ def test_a_bad_object_is_refused_with_its_place_and_reason(
         ("a/**/*.csv", ["a/x.csv", "a/b/c/x.csv"], ["b/x.csv"]),
         ("a/**", ["a/x", "a/b/c"], ["b"]),
         ("x[12]?.csv", ["x1a.csv"], ["x3a.csv", "x1/.csv"]),
+        ("[!0]*.csv", ["1.csv", "^.csv"], ["0.csv", "/.csv"]),
+        ("[^0].csv", ["0.csv", "^.csv"], ["1.csv"]),
+        ("[]a].csv", ["].csv", "a.csv"], ["b.csv"]),
+        (r"[\d&&a-c].csv", ["d.csv", "&.csv", "b.csv"], ["1.csv"]),
+        ("[.csv", ["[.csv"], ["x.csv"]),
         ("plain+name.csv", ["plain+name.csv"], ["plainname.csv"]),
     ],
 )

@@ -8,6 +8,7 @@ is taken once, and a copy of one is another.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import logging
 import re
@@ -118,12 +119,17 @@ class Gcs(Inferred, Section):
 
 
 def translate(glob: str) -> re.Pattern[str]:
-    """A glob over object names as an expression: `*` and `?` stop at a slash, `**/` is any number of folders."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", glob)
+    """A glob over object names as an expression, as for files: only `**` crosses slashes, `[!0]` is no 0."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", glob)
     known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile(
-        "".join(known.get(part, part if part.startswith("[") else re.escape(part)) for part in parts), re.DOTALL
-    )
+    return re.compile("".join(known.get(part) or _literal(part) for part in parts), re.DOTALL)
+
+
+def _literal(part: str) -> str:
+    """Characters that stand for themselves, or one of a set of them."""
+    if part.startswith("[") and len(part) > 1:
+        return "(?!/)" + fnmatch.translate(part).removesuffix(r"\Z")
+    return re.escape(part)
 
 
 def _identity(bucket: str, blob: Any) -> tuple[str, Object]:
