@@ -138,6 +138,8 @@ def test_what_is_stored_as_gzip_is_checked_as_it_is_stored(bucket: Bucket) -> No
         ("x.jsonl", JSON * 3 + b'{"id": 1', "/x.jsonl: line 4: sent a text that is not JSON"),
         ("x.jsonl", JSON * 3 + b'{"id": 1.5}\n', "/x.jsonl: from line 1 on, record 4, column `id`: `1.5`"),
         ("x.jsonl", b'{"id": [1\n2]}\n', "/x.jsonl: line 1: .*not JSON"),
+        ("x.jsonl", b'{"id": 1}, {"more": [1\n2]}\n', "/x.jsonl: line 1: .*not JSON"),
+        ("x.jsonl", JSON + b'{"id": 1}, {"more": [{}\n{}]}\n', "/x.jsonl: line 2: .*not JSON"),
         ("x.jsonl", b'{"id": 1}\n', "none of 1 records has the declared columns `due`, `name`"),
         ("x.parquet", parquet_of(ONE)[:-9], "/x.parquet: has no footer: it was cut off"),
         (
