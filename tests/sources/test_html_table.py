@@ -255,6 +255,23 @@ def test_a_longest_rule_wins_and_names_are_those_of_programs() -> None:
     assert product("Evergreen/0.1 (me@example.org)") == "evergreen"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "fits", "does_not"),
+    [
+        ("/a*c*e", ["/ace", "/abcde", "/accef"], ["/ae", "/aec", "/bace"]),
+        ("/a*b$", ["/ab", "/abab", "/a/b"], ["/a", "/abc", "/b"]),
+        ("/ab*b$", ["/abb", "/abab"], ["/ab"]),
+        ("/a$", ["/a"], ["/ab", "/"]),
+        ("*x*", ["/x", "x"], ["/"]),
+        ("/a*$", ["/a", "/abc"], ["/"]),
+        ("/" + "*a" * 12 + "*b", ["/" + "a" * 12 + "b"], ["/" + "a" * 40]),
+    ],
+)
+def test_stars_stand_for_anything(pattern: str, fits: list[str], does_not: list[str]) -> None:
+    rules = parse(f"User-agent: *\nDisallow: {pattern}", "evergreen")
+    assert [path for path in fits + does_not if not rules.allow(path)] == fits
+
+
 def test_a_site_whose_robots_txt_fails_is_left_alone(site: Site) -> None:
     put(site, f"{T}{ROW}</table>")
     robots(site, "", 503)

@@ -100,9 +100,20 @@ def _add(rules: Rules, key: str, value: str) -> None:
 
 
 def _fits(pattern: str, path: str) -> bool:
-    ends = pattern.endswith("$")
-    parts = map(re.escape, unquote(pattern.removesuffix("$")).split("*"))
-    return re.match(".*".join(parts) + ("$" if ends else ""), path, re.DOTALL) is not None
+    """Whether the parts between the pattern's stars come one after the other; each is looked for once."""
+    first, *rest = unquote(pattern.removesuffix("$")).split("*")
+    if not path.startswith(first):
+        return False
+    place = len(first)
+    last = rest.pop() if pattern.endswith("$") and rest else None
+    for part in rest:
+        place = path.find(part, place)
+        if place < 0:
+            return False
+        place += len(part)
+    if last is not None:
+        return path.endswith(last) and len(path) - len(last) >= place
+    return not pattern.endswith("$") or place == len(path)
 
 
 def _all(url: str) -> None:
