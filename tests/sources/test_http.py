@@ -69,6 +69,21 @@ def test_a_longer_wait_than_allowed_is_an_error_at_once(site: Site) -> None:
         reader(f"{site.url}/rows").read()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0", "Tue, 01 Jan 2013 00:00:00 GMT", "Mon, 01 Jan 99999999999 00:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +2300", "Mon, 01 Jan 2013 00:00:00 +99999999", "-1", "soon",
+    ],
+)  # fmt: skip
+def test_a_server_that_asks_for_no_wait_is_not_hammered(site: Site, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(http_client, "FIRST_WAIT", 0.2)
+    site.routes["/rows"] = lambda asked: Reply(b"", 429, {"Retry-After": text})
+    with pytest.raises(SourceError, match=r"the server says 429 \(\d tries in `give_up_after`"):
+        reader(f"{site.url}/rows", give_up_after="1 second").read()
+    assert len(site.asked) < 6
+
+
 def test_a_server_that_stays_busy_is_given_up(site: Site) -> None:
     site.routes["/rows"] = lambda asked: Reply(b"", 503)
     with pytest.raises(SourceError, match=r"the server says 503 \(\d+ tries in `give_up_after`, 1 s\)"):

@@ -87,7 +87,7 @@ class Client:
                 if answer.status == 200 or answer.status in fine or (answer.status == 304 and conditions):
                     return answer
                 raise self._refusal(answer)
-            wait = _wait(tries) if asked is None else asked
+            wait = max(_wait(tries), asked or 0.0)
             if time.monotonic() + wait > end:
                 raise Unreachable(self._gave_up(target, tries, problem, asked))
             log.info("%s: %s; asking again in %.1f s", self.show(target), problem, wait)
@@ -227,7 +227,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return float(text)
     try:
         moment: datetime = parsedate_to_datetime(text)
-    except ValueError:
+        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (zoned - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (zoned - datetime.now(UTC)).total_seconds())
