@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -131,9 +134,45 @@ def test_a_body_that_drips_is_given_up(site: Site) -> None:
         reader(f"{site.url}/rows", give_up_after="1 second").read()
 
 
-def test_a_server_that_does_not_answer_times_out(site: Site) -> None:
-    import threading
+@pytest.mark.parametrize(
+    ("scheme", "page", "start"),
+    [
+        ("http", 1, b"HTTP/1.1 200 OK\r\nX: "),
+        ("http", 2, b"HTTP/1.1 200 OK\r\nX: "),
+        ("https", 1, b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"),  # a ServerHello of 16 KB
+    ],
+)
+def test_an_answer_that_drips_before_its_body_is_given_up(scheme: str, page: int, start: bytes) -> None:
+    def serve() -> None:
+        client, _ = listening.accept()
+        with client, suppress(OSError):
+            for _ in range(1, page):
+                client.recv(9999)
+                body = b'{"rows": [{"id": 1}], "next": "/rows?page=2"}'
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            client.recv(9999)
+            client.sendall(start)
+            for _ in range(200):
+                client.sendall(b"a")
+                over.wait(0.1)
 
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        wanted = reader(
+            f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/rows", records="rows", timeout="10 seconds",
+            pages={"by": "link", "next": "next"}, give_up_after="1 second",
+        )  # fmt: skip
+        begin = time.monotonic()
+        with pytest.raises(SourceError, match=r"/rows.*: no answer within 1 s \(`give_up_after`\)"):
+            wanted.read()
+        assert time.monotonic() - begin < 10
+        over.set()
+        thread.join()
+
+
+def test_a_server_that_does_not_answer_times_out(site: Site) -> None:
     over = threading.Event()
 
     def wait(asked: Asked) -> Reply:

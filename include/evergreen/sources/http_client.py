@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from evergreen.errors import SourceError
 from evergreen.sources.http_auth import Access, origin_of
+from evergreen.sources.http_watch import Watch
 
 if TYPE_CHECKING:
     import httpx
@@ -69,6 +70,7 @@ class Client:
     open_params: frozenset[str] = frozenset()  # query parameters whose values are no secret
     allow: Callable[[str], None] = lambda url: None  # raises SourceError for an address that must not be asked
     _client: httpx.Client | None = None
+    _watch: Watch = field(default_factory=Watch)
 
     def get(self, url: str, params: Iterable[tuple[str, str]] = (), validators: Mapping[str, str] | None = None,
             fine: Iterable[int] = ()) -> Answer:  # fmt: skip
@@ -142,32 +144,38 @@ class Client:
         raise SourceError(f"{self.show(url)}: more than {REDIRECTS} redirects")
 
     def _once(self, url: str, conditions: Mapping[str, str], end: float) -> Answer:
+        import httpx
+
         headers = {**self.headers, "User-Agent": self.agent, **conditions}
         target = url
         if origin_of(url) == self.access.origin:
             headers |= self.access.headers
             target = with_params(url, self.access.params.items())
-        with self._open().stream("GET", target, headers=headers) as response:
-            content, length = [], 0
-            for part in response.iter_bytes():
-                length += len(part)
-                if length > self.max_bytes:
-                    raise SourceError(
-                        f"{self.show(url)}: the body is longer than {self.max_bytes} bytes, and was read no further. "
-                        f"Ask for smaller pages, or raise `max_bytes`"
-                    )
-                if time.monotonic() > end:
-                    raise SourceError(
-                        f"{self.show(url)}: the body did not end within {self.give_up_after:g} s ({length} bytes came)"
-                    )
-                content.append(part)
-            named = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(url, response.status_code, named, b"".join(content))
+        client, content, length = self._open(), list[bytes](), 0
+        options: dict[str, Any] = {"headers": headers, "extensions": {"trace": self._watch.trace}}
+        try:
+            with self._watch.until(end), client.stream("GET", target, **options) as response:
+                for part in response.iter_bytes():
+                    length += len(part)
+                    if length > self.max_bytes:
+                        raise SourceError(
+                            f"{self.show(url)}: the body is longer than {self.max_bytes} bytes, and was read no "
+                            f"further. Ask for smaller pages, or raise `max_bytes`"
+                        )
+                    content.append(part)
+        except httpx.TransportError:
+            if not self._watch.over:
+                raise
+        if self._watch.over:
+            raise self._too_late(url, length)
+        named = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(url, response.status_code, named, b"".join(content))
 
     def _open(self) -> httpx.Client:
         import httpx
 
         if self._client is None:
+            self._watch = Watch()
             for name in ("httpx", "httpcore"):  # they log addresses and headers, which hold credentials
                 logging.getLogger(name).setLevel(logging.WARNING)
             trusted = _trusted(self.access.verify)
@@ -187,6 +195,13 @@ class Client:
         if not hint and not answer.headers.get("content-type", "").startswith("text/html"):
             hint = self.access.redact(" ".join(answer.content[:2000].decode("utf-8", "replace").split())[:200])
         return SourceError(f"{self.show(answer.url)}: the server says {answer.status}" + (f"; {hint}" if hint else ""))
+
+    def _too_late(self, url: str, length: int) -> SourceError:
+        if length:
+            return SourceError(
+                f"{self.show(url)}: the body did not end within {self.give_up_after:g} s ({length} bytes came)"
+            )
+        return Unreachable(f"{self.show(url)}: no answer within {self.give_up_after:g} s (`give_up_after`)")
 
     def _gave_up(self, url: str, tries: int, problem: str, asked: float | None) -> str:
         text = f"{self.show(url)}: {problem} ({tries} {'tries' if tries > 1 else 'try'}"
