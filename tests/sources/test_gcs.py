@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -263,6 +264,30 @@ def test_a_cut_stream_goes_on_where_it_stopped(bucket: Bucket, proxy: Proxy, nam
     assert ids(reader(bucket).read()) == list(range(count))
     assert len(seen) > 5
     assert [line for line in proxy.lines if "alt=media" in line][-1].lower().count("range: bytes=") == 1
+
+
+def test_an_object_that_takes_longer_than_give_up_after_goes_on_after_a_cut(bucket: Bucket, proxy: Proxy) -> None:
+    count = 1_500_000
+    bucket.put("x.csv", csv_of(0, count))
+    cuts: list[float] = []
+    begin = time.monotonic()
+
+    def fault(line: str) -> str:
+        if "alt=media" in line:
+            cuts.append(time.monotonic() - begin)
+            return "cut:33000000" if len(cuts) == 1 else ""
+        return ""
+
+    proxy.fault = fault
+    source = open_source("jobs", {"kind": "gcs", "bucket": bucket.name, "path": "*", "give_up_after": "1 second"})
+    rows = 0
+    for delivery in source.deliveries(Request(Path("."), "jobs", SCHEMA, NOW)):
+        for batch in delivery.batches():
+            rows += batch.num_rows
+            time.sleep(0.1)  # whoever takes the rows needs longer than `give_up_after`
+        delivery.receipt()
+    assert rows == count
+    assert cuts[1] - cuts[0] > 1
 
 
 def content_of(name: str, count: int) -> bytes:

@@ -67,7 +67,8 @@ class Gcs(Inferred, Section):
         timedelta(seconds=60), description="Longest wait for a connection and for the next part of an object."
     )
     give_up_after: Duration = Field(
-        timedelta(minutes=2), description="Longest time that a request, or the rest of an object, is tried again."
+        timedelta(minutes=2),
+        description="Longest time that a request, or an object of which nothing more comes, is tried again.",
     )
 
     def deliveries(self, request: Request) -> Iterator[GcsFile]:

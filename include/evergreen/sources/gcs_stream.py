@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -119,9 +120,10 @@ class Download:
 
     def _fetch(self, writing: int) -> None:
         blob = self._client.bucket(self._wanted.bucket).blob(self._wanted.name, generation=self._wanted.generation)
+        sink = _Sink(writing)
         blob.download_to_file(
-            _Sink(writing), client=self._client, raw_download=True, checksum=None, timeout=self._timeout,
-            retry=retrying(self._give_up_after),
+            sink, client=self._client, raw_download=True, checksum=None, timeout=self._timeout,
+            retry=_while_it_moves(retrying(self._give_up_after), sink),
         )  # fmt: skip
 
     def _verify(self) -> None:
@@ -142,6 +144,7 @@ class _Sink:
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
+        self.written = 0
 
     def write(self, data: bytes) -> int:
         rest = memoryview(data)
@@ -150,6 +153,7 @@ class _Sink:
                 rest = rest[os.write(self._handle, rest) :]
             except BrokenPipeError:
                 raise Abandoned from None
+        self.written += len(data)
         return len(data)
 
 
@@ -158,6 +162,25 @@ def retrying(give_up_after: float) -> Any:
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_timeout(give_up_after).with_delay(initial=FIRST_WAIT, maximum=30.0)
+
+
+def _while_it_moves(retry: Any, sink: _Sink) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+    """The library counts from the start of a download, however long it went well: whenever bytes came, count anew."""
+    from google.api_core.exceptions import RetryError
+
+    def wrap(request: Callable[[], Any]) -> Callable[[], Any]:
+        def go() -> Any:
+            while True:
+                before = sink.written
+                try:
+                    return retry(request)()
+                except RetryError:
+                    if sink.written == before:
+                        raise
+
+        return go
+
+    return wrap
 
 
 def explain(error: Exception, generation: int | None = None) -> str:
