@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
 
+from evergreen.lake.schema import arrow_type
 from evergreen.params.base import Duration, Section
 from evergreen.sources.base import Delivery, Inferred, Request
 from evergreen.sources.postgres_changes import Feed
@@ -101,5 +102,7 @@ class Postgres(Inferred, Section):
         if not batches:
             return None
         zoned = {name for name, column in table.columns.items() if column.type == WITH_ZONE}
-        types = [(one.name, pa.timestamp("us", "UTC") if one.name in zoned else one.type) for one in batches[0].schema]
-        return pa.Table.from_batches(batches).cast(pa.schema(types))
+        found = pa.Table.from_batches(batches)
+        types = {name: arrow_type(column.natural) for name, column in table.columns.items()}
+        types |= dict.fromkeys(zoned, pa.timestamp("us", "UTC"))
+        return found.cast(pa.schema([(name, types[name]) for name in found.column_names]))

@@ -65,7 +65,9 @@ class PgColumn:
         return f"encode({name}, 'hex')" if self.type == "bytea" else f"{name}::text"
 
     def _integer(self, name: str) -> str | None:
-        if self.type in (*INTEGERS, "oid"):
+        if self.type in INTEGERS:
+            return name  # in its own width: `tight` makes it wide
+        if self.type == "oid":
             return f"{name}::bigint"
         if self.type == "numeric":
             refused = self._refused("is not a whole number", "bigint")
