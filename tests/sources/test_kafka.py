@@ -190,6 +190,16 @@ def test_a_new_partition_is_read_from_its_beginning(make_world: MakeWorld) -> No
     assert world.ids() == list(range(10, 15))
 
 
+def test_the_end_of_an_empty_topic_is_a_position_too(make_world: MakeWorld) -> None:
+    world = make_world(start="latest", partitions=2)
+    world.ingest()
+    world.put(range(5), partition=1)
+    assert world.ingest().rows == 5
+    assert len(world.manifests) == 2
+    world.ingest()
+    assert len(world.manifests) == 2
+
+
 def test_a_topic_that_is_gone_or_was_never_there(make_world: MakeWorld) -> None:
     world = make_world()
     world.put(range(3))

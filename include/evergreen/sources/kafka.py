@@ -90,8 +90,8 @@ class Kafka(Inferred, Section):
                 request.table, backlog, self.topic, len(topic.extents),
             )  # fmt: skip
             moved = ranges.after(topic, request.position, start)
-            if not backlog and any(start.values()) and moved != request.position:
-                yield TopicRange(client, topic, (), moved, self._rows(request))  # a first read from the end, or a skip
+            if not backlog and moved != request.position:  # such as a first read from the end, which may be 0
+                yield TopicRange(client, topic, (), moved, self._rows(request))
             reached = dict(start)
             for piece in ranges.plan(topic, start, OFFSETS):
                 reached |= {part.partition: part.end for part in piece}
