@@ -69,6 +69,33 @@ def test_resume_at_works_once() -> None:
         begin(cut, at(120), {1: 50})
 
 
+def test_a_resume_at_that_is_left_says_nothing_of_what_comes_later() -> None:
+    left = {0: 500}
+    skipped = ranges.after(topic((500, 700)), at(100), {0: 700}, left)
+    assert skipped["log"]["resumed"] == {"0": 500}
+
+    new = topic((0, 1000), id="B")
+    assert begin(new, skipped, left, "B") == {0: 0}
+    assert begin(new, at(900), left, "B") == {0: 0}
+    partly = ranges.after(new, skipped, {0: 300}, left)
+    assert begin(new, partly, left, "B") == {0: 300}
+    assert begin(topic((0, 500), id="B"), partly, left, "B") == {0: 300}
+    assert begin(new, partly, {0: 400}, "B") == {0: 400}
+
+    with pytest.raises(SourceError, match="ends at 600"):
+        begin(topic((0, 600)), skipped, left)
+    assert begin(topic((0, 600)), skipped, {0: 600}) == {0: 600}
+    again = ranges.after(topic((0, 600)), skipped, {0: 900}, {0: 600})
+    assert begin(topic((0, 600)), again, {0: 600}) == {0: 600}  # cut there once more
+
+
+def test_a_resume_at_that_is_not_reached_yet_is_not_spent() -> None:
+    of = topic((0, 10), (0, 10))
+    assert "resumed" not in ranges.after(of, {}, {0: 5, 1: 5}, {0: 8})["log"]
+    assert ranges.after(of, {}, {0: 8, 1: 5}, {0: 8})["log"]["resumed"] == {"0": 8}
+    assert "resumed" not in ranges.after(of, ranges.after(of, {}, {0: 8}, {0: 8}), {0: 9}, {})["log"]
+
+
 def test_an_accepted_topic_is_read_from_its_start_and_no_other_is() -> None:
     assert begin(topic((2, 9), id="B"), at(4), accepted="B") == {0: 2}
     with pytest.raises(SourceError, match="is C"):

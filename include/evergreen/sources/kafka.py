@@ -89,13 +89,13 @@ class Kafka(Inferred, Section):
                 "%s: %d offsets of %s to read, in %d partitions",
                 request.table, backlog, self.topic, len(topic.extents),
             )  # fmt: skip
-            moved = ranges.after(topic, request.position, start)
+            moved = ranges.after(topic, request.position, start, self.resume_at)
             if not backlog and moved != request.position:  # such as a first read from the end, which may be 0
                 yield TopicRange(client, topic, (), moved, self._rows(request))
             reached = dict(start)
             for piece in ranges.plan(topic, start, OFFSETS):
                 reached |= {part.partition: part.end for part in piece}
-                position = ranges.after(topic, request.position, reached)
+                position = ranges.after(topic, request.position, reached, self.resume_at)
                 yield TopicRange(client, topic, piece, position, self._rows(request))
 
     def sample(self, request: Request, rows: int) -> pa.Table | None:

@@ -1,7 +1,8 @@
 """Which offsets of a topic are read, and what was lost of those that should have been; pure.
 
 A position is `{"<topic>": {"id": "<topic id>", "next": {"<partition>": <offset>}}}`. The id tells a topic that was
-deleted and made again from the one that the offsets belong to.
+deleted and made again from the one that the offsets belong to. `resumed` beside them holds each `resume_at` that the
+lake is past: left in params.yaml, it says nothing more, whatever becomes of the topic.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def begin(
     Raises SourceError where what should be read next is not there any more, naming what is lost and the way out.
     """
     known = position.get(topic.name)
+    spent = _spent(topic, position, resume_at)
     if known and known["id"] != topic.id:
         if accepted != topic.id:
             raise SourceError(_made_again(topic, known))
@@ -57,10 +59,8 @@ def begin(
         start = {number: extent.end if first == "latest" else extent.first for number, extent in topic.extents.items()}
     else:  # a partition that is new since then is read from its very beginning
         start = {number: int(known["next"].get(str(number), 0)) for number in topic.extents}
-    for number, extent in topic.extents.items():
-        resumed = resume_at.get(number, 0)
-        if start[number] < resumed <= extent.end or (resumed <= extent.end < start[number] and number in resume_at):
-            start[number] = resumed
+    for number in resume_at.keys() & topic.extents.keys():
+        start[number] = _resumed(start[number], resume_at[number], number in spent, topic.extents[number])
     lost = [text for number, extent in topic.extents.items() if (text := _loss(number, start[number], extent))]
     if lost:
         raise SourceError(
@@ -101,15 +101,38 @@ def name(topic: Topic, ranges: tuple[Range, ...]) -> str:
     return topic.name + ",".join(shown)
 
 
-def after(topic: Topic, position: Mapping[str, Any], reached: Mapping[int, int]) -> dict[str, Any]:
+def after(
+    topic: Topic, position: Mapping[str, Any], reached: Mapping[int, int], resume_at: Mapping[int, int]
+) -> dict[str, Any]:
     """The position with this topic's next offsets; other topics that the table was read from keep theirs."""
-    return {**position, topic.name: {"id": topic.id, "next": {str(n): reached[n] for n in sorted(reached)}}}
+    own: dict[str, Any] = {"id": topic.id, "next": {str(n): reached[n] for n in sorted(reached)}}
+    spent = _spent(topic, position, resume_at) | {n for n in reached if n in resume_at and resume_at[n] <= reached[n]}
+    if spent:
+        own["resumed"] = {str(n): resume_at[n] for n in sorted(spent)}
+    return {**position, topic.name: own}
 
 
 def behind(topic: Topic, position: Mapping[str, Any]) -> int:
     """How many offsets the topic holds beyond a position of it; some may hold no message."""
     reached = position[topic.name]["next"]
     return sum(max(0, extent.end - reached.get(str(number), 0)) for number, extent in topic.extents.items())
+
+
+def _spent(topic: Topic, position: Mapping[str, Any], resume_at: Mapping[int, int]) -> set[int]:
+    """The partitions whose `resume_at` the lake was past before this run, be it with the topic of that name before."""
+    known = position.get(topic.name, {})
+    spent = {n for n, offset in resume_at.items() if known.get("resumed", {}).get(str(n)) == offset}
+    if known and known["id"] != topic.id:
+        spent |= {n for n, offset in resume_at.items() if offset <= known["next"].get(str(n), -1)}
+    return spent
+
+
+def _resumed(at: int, wanted: int, spent: bool, extent: Extent) -> int:
+    """Where to go on instead of `at`: a spent offset counts only where it is the way out of a new loss."""
+    way_out = max(extent.first, min(at, extent.end))
+    if spent and (way_out == at or wanted != way_out):
+        return at
+    return wanted if at < wanted <= extent.end or wanted <= extent.end < at else at
 
 
 def _loss(number: int, wanted: int, extent: Extent) -> str | None:
