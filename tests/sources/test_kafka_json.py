@@ -60,6 +60,8 @@ def test_blanks_between_are_free(value: bytes) -> None:
         (b'{"x": 1e999}', "too big"),
         (b'{"ok": 1}', "`ok` is 1 and should be true or false"),
         (b'{"team": 1}', "`team` is 1 and should be text"),
+        (b'{"team": "\\udc00"}', r'`team` is "\\udc00" and should be text'),
+        (b'{"\\ud800": "\\udc00", "id": "x"}', "`id` is .x. and should"),
         (b'{"team": {"a": 1}}', '`team` is {"a": 1} and should be text'),
         (b'{"at": "soon"}', '`at` is "soon" and should be a moment'),
         (b'{"at": 1356998400}', "`at` is 1356998400 and should be a moment"),
@@ -128,3 +130,8 @@ def test_inferred_types_and_a_column_of_several_kinds() -> None:
     assert table.column("b").to_pylist() == ['"x"', "3"]
     assert pa.types.is_timestamp(table.schema.field("e").type)
     assert infer([b"", b"null"]) == ([], None)
+
+
+def test_a_sample_passes_over_half_a_surrogate_pair() -> None:
+    places, table = infer([b'{"team": "\\udc00"}', b'{"team": "red"}', b'{"\\udc00": 1}'])
+    assert (places, table and table.to_pylist()) == ([1], [{"team": "red"}])

@@ -149,7 +149,12 @@ class Parser:
             if pa.types.is_integer(read) and not isinstance(value, int):
                 return False
             self._typed(pa.chunked_array([pa.array([value], read)]), type_)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        except (
+            pa.ArrowInvalid,
+            pa.ArrowTypeError,
+            OverflowError,
+            UnicodeEncodeError,
+        ):  # the last: half a surrogate pair
             return False
         return True
 
@@ -185,6 +190,7 @@ def infer(values: Sequence[bytes]) -> tuple[list[int], pa.Table | None]:
     for place, value in enumerate(values):
         try:
             tree = json.loads(value.decode())
+            json.dumps(tree, ensure_ascii=False).encode()  # which half a surrogate pair cannot be
         except (ValueError, RecursionError):
             continue
         if isinstance(tree, dict):
