@@ -137,6 +137,18 @@ def test_bad_messages_are_set_aside_one_by_one(make_world: MakeWorld, caplog: py
     world.require_all()
 
 
+@pytest.mark.parametrize("moment", [1_700_000_000_000_000, 1_700_000_000_000_000_000, 2**63 - 1])
+def test_a_time_that_is_not_in_milliseconds_is_none(make_world: MakeWorld, moment: int) -> None:
+    world = make_world(config={"message.timestamp.after.max.ms": str(2**63 - 1)})
+    producer = world.broker.producer()
+    for value in (json.dumps(job(1)), "no json"):
+        producer.produce(world.topic, value.encode(), partition=0, timestamp=moment)
+    producer.flush()
+    world.put([2])
+    assert (world.ingest().rows, [one.time for one in world.rejects()]) == (2, [None])
+    assert [row["sent"] is None for row in world.rows()] == [True, False]
+
+
 def test_a_delivery_of_bad_messages_alone_is_kept_too(make_world: MakeWorld) -> None:
     world = make_world()
     world.broker.put(world.topic, [b"bad"] * 2500)

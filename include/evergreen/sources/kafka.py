@@ -58,7 +58,9 @@ class Kafka(Inferred, Section):
     )
     partition_column: str | None = Field(None, description="A declared int64 column for the message's partition.")
     offset_column: str | None = Field(None, description="A declared int64 column for the message's offset.")
-    timestamp_column: str | None = Field(None, description="A declared timestamp column for the message's own time.")
+    timestamp_column: str | None = Field(
+        None, description="A declared timestamp column for the message's own time; null where that is past 9999."
+    )
     key_column: str | None = Field(None, description="A declared string column for the message's key.")
     group: str | None = Field(
         None,

@@ -13,6 +13,8 @@ from evergreen.lake.rejects import Reject
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
+LAST = 253_402_300_799_999  # the end of 9999 in milliseconds; a producer that counts in finer units is beyond
+
 
 @dataclass
 class Messages:
@@ -23,7 +25,9 @@ class Messages:
     values: list[bytes | None] = field(default_factory=list)  # None: a tombstone
     keys: list[bytes | str | None] = field(default_factory=list)
     offsets: array[int] = field(default_factory=lambda: array("q"))
-    moments: list[int | None] = field(default_factory=list)  # milliseconds since 1970, where the message has a time
+    moments: list[int | None] = field(
+        default_factory=list
+    )  # milliseconds since 1970, where the message has a time (not past LAST)
     size: int = 0  # bytes of the values
 
     def add(self, got: Sequence[Message]) -> int:
@@ -36,7 +40,9 @@ class Messages:
         self.values += map(Message.value, got)
         self.keys += map(Message.key, got)
         self.offsets.extend(map(Message.offset, got))
-        self.moments += [moment if kind else None for kind, moment in map(Message.timestamp, got)]
+        self.moments += [
+            moment if kind and 0 <= moment <= LAST else None for kind, moment in map(Message.timestamp, got)
+        ]
         size = sum(map(len, got))
         self.size += size
         return size // max(1, len(got)) + 1
