@@ -352,6 +352,8 @@ def test_columns_that_kafka_fills_must_be_declared(make_world: MakeWorld, option
         ({}, "lacks `bootstrap.servers`"),
         ({"no.such.option": "1"}, "not valid.*no.such.option"),
         ({"error_cb": "a.b"}, "`error_cb` is a function"),
+        ({"plugin.library.paths": "/tmp/any.so"}, "`plugin.library.paths` loads a library"),
+        ({"ssl.engine.location": "/tmp/any.so"}, "`ssl.engine.location` loads a library"),
         ({"bootstrap.servers": "127.0.0.1:1"}, "127.0.0.1:1"),
         ({"bootstrap.servers": "no-such-host.invalid:9092"}, "no-such-host.invalid.*resolve"),
         ({"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN"}, "[Ss][Aa][Ss][Ll]|Disconnected"),

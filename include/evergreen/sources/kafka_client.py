@@ -46,6 +46,7 @@ FIXED = {
 _CONSUMER_ONLY = re.compile(
     r"^(group\.|enable\.|auto\.|session\.|heartbeat\.|max\.poll|fetch\.|queued\.|isolation|partition\.)"
 )
+_LIBRARIES = ("plugin.library.paths", "ssl.engine.location")
 _SECRET = re.compile(r"pass|secret|token|key|jaas|oauth|pem|credential", re.IGNORECASE)
 
 
@@ -209,6 +210,8 @@ class TopicClient:
         for name, value in options.items():
             if name.endswith("_cb"):
                 raise self._error(f"`{name}` is a function, which a connection cannot hold here")
+            if name in _LIBRARIES:
+                raise self._error(f"`{name}` loads a library into this process, which a connection may not")
             if name in FIXED and str(value).lower() != str(FIXED[name]).lower():
                 log.warning("%s: `%s` is %s whatever the connection says", self.topic, name, FIXED[name])
 
