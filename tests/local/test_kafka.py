@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import ConfigEntry, ConfigResource
 
 from evergreen.errors import ServerError
 from evergreen.local import kafka_jars
@@ -86,9 +87,15 @@ def test_it_listens_on_loopback_alone_and_keeps_its_messages_through_a_kill(tmp_
         topic = server.make_topic()
         server.put(topic, [{"id": number} for number in range(20)])
         assert addresses(server) == {"127.0.0.1"}
+        assert settings(server)["offsets.retention.minutes"].value == str(2**31 - 1)  # the world's progress is kept
         server.kill()
         server.start()
         assert len(server.read(topic)) == 20
+
+
+def settings(server: KafkaServer) -> dict[str, ConfigEntry]:
+    (asked,) = server.admin.describe_configs([ConfigResource(ConfigResource.Type.BROKER, "1")]).values()
+    return asked.result()
 
 
 def addresses(server: KafkaServer) -> set[str]:

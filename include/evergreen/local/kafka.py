@@ -38,6 +38,8 @@ share.coordinator.state.topic.replication.factor = 1
 share.coordinator.state.topic.min.isr = 1
 group.initial.rebalance.delay.ms = 0
 log.retention.ms = -1
+# Offsets of groups that nobody is in are kept as well, not 7 days: who feeds the topics has its progress there.
+offsets.retention.minutes = 2147483647
 # A topic that is deleted, or records that are, free their disk soon; one machine has no need to wait.
 log.segment.delete.delay.ms = 1000
 """
