@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from evergreen.errors import LakeError
-from evergreen.lake.manifests import Conflict, DataFile, commit, mark_newest, read_manifests
+from evergreen.lake.manifests import (
+    Conflict,
+    DataFile,
+    commit,
+    mark_newest,
+    read_manifests,
+    read_position,
+    read_positioned,
+)
 
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
 
@@ -23,6 +32,8 @@ def test_nothing_committed_reads_as_nothing(tmp_path: Path) -> None:
 def test_manifests_come_back_in_order_as_they_were_committed(tmp_path: Path) -> None:
     made = [commit(tmp_path, seq, AS_OF, [data_file(f"f{seq}")], {"at": seq}) for seq in range(1, 12)]
     assert read_manifests(tmp_path) == made
+    assert [manifest.position for manifest in read_positioned(tmp_path)] == [{"at": seq} for seq in range(1, 12)]
+    assert read_position(tmp_path, 7) == {"at": 7}
     assert [manifest.seq for manifest in made] == list(range(1, 12))
     assert made[0].as_of == AS_OF
 
@@ -85,3 +96,14 @@ def test_what_a_killed_commit_left_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "ledger" / ".manifest.half").write_text('{"seq": 2, "as')
     assert read_manifests(tmp_path) == [made]
     assert commit(tmp_path, 2, AS_OF, []).seq == 2
+
+
+def test_positions_are_not_in_memory_where_nobody_asks_for_them(tmp_path: Path) -> None:
+    for seq in range(1, 21):
+        commit(tmp_path, seq, AS_OF, [data_file(f"f{seq}")], {"recent": [f"{n:064x}" for n in range(2000)]})
+    tracemalloc.start()
+    manifests = read_manifests(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(manifests) == 20
+    assert peak < 1 << 20  # with the positions 5 MB

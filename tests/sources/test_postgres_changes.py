@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evergreen.errors import SourceError
-from evergreen.lake.manifests import read_manifests
+from evergreen.lake.manifests import read_positioned
 from evergreen.lake.raw import raw_folder
 from evergreen.sources import postgres_position
 from evergreen.sources.base import Request
@@ -29,7 +29,7 @@ def writing(server: PostgresServer) -> Iterator[Callable[[str], None]]:
 
 
 def position(world: World) -> dict[str, Any]:
-    return read_manifests(raw_folder(world.project.lake, "jobs"))[-1].position
+    return read_positioned(raw_folder(world.project.lake, "jobs"))[-1].position
 
 
 def deliveries(world: World, **stored: Any) -> Iterator[Any]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from evergreen.errors import EvergreenError, ParamsError, SourceError
-from evergreen.lake.manifests import DataFile, read_manifests
+from evergreen.lake.manifests import DataFile, read_manifests, read_position
 from evergreen.lake.raw import raw_folder
 from evergreen.locks import lock
 from evergreen.project import Project
@@ -296,6 +296,27 @@ def test_position_and_rows_are_committed_together(log_project: Any) -> None:
     assert ingest(project, "jobs", AS_OF).position == {"offset": 50}
     assert ingest(project, "jobs", AS_OF).rows == 0
     assert ids_of(project) == list(range(50))
+
+
+def test_of_a_long_list_in_a_position_people_see_the_length(
+    log_project: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    receipt = LogRange.receipt
+    recent = [["2013-01-01", f"{n:064x}"] for n in range(5000)]
+
+    def with_recent(self: LogRange) -> Receipt:
+        found = receipt(self)
+        return Receipt(found.sha256, found.bytes, {**found.position, "of": {"next": {"0": 1}, "recent": recent}})
+
+    monkeypatch.setattr(LogRange, "receipt", with_recent)
+    project = log_project(-1)
+    result = ingest(project, "jobs", AS_OF)
+    assert result.position == {"offset": 50, "of": {"next": {"0": 1}, "recent": "5000 entries"}}
+    assert "5000 entries" in caplog.text
+    assert len(caplog.text) < 5000
+    assert read_position(raw_folder(project.lake, "jobs"), 1)["of"]["recent"] == recent
+    assert ingest(project, "jobs", AS_OF).rows == 0
 
 
 def test_an_ordered_source_is_not_read_beyond_a_lost_delivery(log_project: Any) -> None:

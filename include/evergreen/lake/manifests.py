@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -54,15 +54,23 @@ class DataFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """One commit: its files, the source's position after it, and the `as_of` of the run that made it."""
+    """One commit: its files, and the `as_of` of the run that made it."""
 
     model_config = ConfigDict(frozen=True)
 
     seq: int
     as_of: datetime
     files: tuple[DataFile, ...]
-    position: dict[str, Any] = {}
     committed_at: datetime
+
+
+class Positioned(Manifest):
+    """A manifest as it is written, with the source's position after it: of some sources thousands of hashes."""
+
+    position: dict[str, Any] = {}
+
+
+M = TypeVar("M", bound=Manifest)
 
 
 class Newest(BaseModel):
@@ -81,16 +89,34 @@ def read_manifests(folder: Path) -> list[Manifest]:
     Raises LakeError naming one that was altered or is missing: what it holds would be taken for files that a killed
     run left.
     """
+    return _read(folder, Manifest)
+
+
+def read_positioned(folder: Path) -> list[Positioned]:
+    """As `read_manifests`, each with its position."""
+    return _read(folder, Positioned)
+
+
+def read_position(folder: Path, seq: int) -> dict[str, Any]:
+    """The position of one manifest."""
+    return read_json(Positioned, _path(folder, seq), _RESTORE).position
+
+
+def _read(folder: Path, kind: type[M]) -> list[M]:
     newest, found = _newest(folder), []  # in this order: a manifest is there before the mark says so
     for seq, path in enumerate(sorted((folder / "ledger").glob("*.json")), start=1):
-        expected = path.with_name(f"{seq:08d}.json")
+        expected = _path(folder, seq)
         if path != expected:
             raise LakeError(f"{expected} is missing, but {path.name} is there; {_RESTORE}")
-        found.append(read_json(Manifest, path, _RESTORE))
+        found.append(read_json(kind, path, _RESTORE))
     if len(found) < newest:
-        missing = folder / "ledger" / f"{len(found) + 1:08d}.json"
+        missing = _path(folder, len(found) + 1)
         raise LakeError(f"{missing} is missing, but {folder / _MARK} says that it was committed; {_RESTORE}")
     return found
+
+
+def _path(folder: Path, seq: int) -> Path:
+    return folder / "ledger" / f"{seq:08d}.json"
 
 
 def unnamed(lake: Path, folder: Path, manifests: Iterable[Manifest]) -> list[Path]:
@@ -123,19 +149,18 @@ def commit(
 
     The files must be in place and synced. Raises Conflict where `seq` is taken.
     """
-    manifest = Manifest(
-        seq=seq, as_of=as_of, files=tuple(files), position=position or {}, committed_at=datetime.now(UTC)
-    )
+    manifest = Manifest(seq=seq, as_of=as_of, files=tuple(files), committed_at=datetime.now(UTC))
+    written = Positioned(**dict(manifest), position=position or {})
     ledger = folder / "ledger"
     ledger.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=ledger, prefix=".manifest.")
     try:
         with naming(ledger), os.fdopen(handle, "w") as stream:
-            stream.write(manifest.model_dump_json(indent=1))
+            stream.write(written.model_dump_json(indent=1))
             stream.flush()
             os.fsync(stream.fileno())
         faults.point("manifest.written")
-        os.link(temporary, ledger / f"{seq:08d}.json")
+        os.link(temporary, _path(folder, seq))
     except FileExistsError:
         raise Conflict(f"{folder}: manifest {seq} was committed by another run meanwhile") from None
     finally:

@@ -19,7 +19,7 @@ from evergreen.clock import format_time, naive, parse_time
 from evergreen.errors import LakeError
 from evergreen.faults import point
 from evergreen.files import write_atomic
-from evergreen.lake.manifests import DataFile, Manifest, commit, mark_newest, read_manifests, unnamed
+from evergreen.lake.manifests import DataFile, Manifest, commit, mark_newest, read_manifests, read_positioned, unnamed
 from evergreen.lake.schema import ROW_GROUP, WRITER
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def prediction_files(
 ) -> list[PredictionFile]:
     """The committed files with moments in (after, until], in order of commit."""
     found = []
-    for manifest in read_manifests(lake / FOLDER):
+    for manifest in read_positioned(lake / FOLDER):
         for data in manifest.files:
             span = manifest.position[data.path]
             file = PredictionFile(data, span["build"], parse_time(span["first"]), parse_time(span["last"]))

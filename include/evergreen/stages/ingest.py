@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from evergreen import faults
 from evergreen.disk import full_disk_is_said
 from evergreen.errors import ParamsError, SourceError
-from evergreen.lake.manifests import DataFile, Manifest, commit, read_manifests
+from evergreen.lake.manifests import DataFile, Manifest, commit, read_manifests, read_position
 from evergreen.lake.raw import RawWriter, raw_folder, remove_orphans
 from evergreen.lake.rejects import read_rejects
 from evergreen.lake.schema import FILE_ROWS, arrow_schema
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SHOWN = 20  # entries of a list in a position that people see: of some sources it holds thousands of hashes
 COMMIT_FILES = 256  # many small deliveries share a manifest, up to this many files or FILE_ROWS rows
 
 
@@ -56,7 +57,7 @@ class IngestResult(BaseModel):
     seq: int | None  # the table's last manifest; None where nothing was ever committed
     rows_known: int  # rows of all manifests
     last_origin: str | None  # the newest delivery committed
-    position: dict[str, Any] = {}
+    position: dict[str, Any] = {}  # for people: of a long list its length; the whole of it is in the manifest
     lag: str = ""  # what the source holds beyond the position, where it tells
     rejects: int = 0  # records of those deliveries that cannot be rows; kept beside them in the lake
     refused: tuple[Refusal, ...] = ()
@@ -124,7 +125,8 @@ class _Run:
         self.origins = {file.origin: file.origin_sha256 for file in files}
         self.contents = {file.origin_sha256: file.origin for file in reversed(files)}
         sizes = {file.origin_bytes for file in files}
-        self.position = next((m.position for m in reversed(self.manifests) if m.position), {})
+        last = self.manifests[-1:]  # which has the position of the one before where it brought none
+        self.position = read_position(raw_folder(self.lake, table), last[0].seq) if last else {}
         self.request = Request(
             root=project.root, table=table, schema=self.schema, as_of=as_of, position=self.position,
             origins=self.origins, contents=self.contents, sizes=None if None in sizes else frozenset(sizes),
@@ -205,7 +207,13 @@ class _Run:
             seq=self.manifests[-1].seq if self.manifests else None,
             rows_known=sum(file.rows for file in known),
             last_origin=known[-1].origin if known else None,
-            position=self.position,
+            position=_shown(self.position),
             lag=self.lag,
             refused=tuple(self.refused),
         )
+
+
+def _shown(position: Any) -> Any:
+    if isinstance(position, dict):
+        return {name: _shown(value) for name, value in position.items()}
+    return f"{len(position)} entries" if isinstance(position, list) and len(position) > SHOWN else position
