@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -179,7 +180,9 @@ def test_globs_are_those_of_files(glob: str, fits: list[str], does_not: list[str
     assert [name for name in fits + does_not if translate(glob).fullmatch(name)] == fits
 
 
-def test_known_objects_are_not_read_again_and_replaced_ones_are(bucket: Bucket, proxy: Proxy) -> None:
+def test_known_objects_are_not_read_again_and_replaced_ones_are(
+    bucket: Bucket, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
     wanted = reader(bucket)
     bucket.put("a.csv", csv_of(0, 5))
     assert ids(wanted.read()) == [0, 1, 2, 3, 4]
@@ -188,8 +191,12 @@ def test_known_objects_are_not_read_again_and_replaced_ones_are(bucket: Bucket, 
     proxy.lines.clear()
     assert wanted.read() == []
     assert not [line for line in proxy.lines if "alt=media" in line]
+    assert re.search(r"1 passed over, .*/copy\.csv \(came as gs://.*/a\.csv\)", caplog.text)
+    caplog.clear()
     bucket.put("a.csv", csv_of(0, 6))
+    bucket.put("b.csv", csv_of(0, 6))
     assert len(wanted.read()) == 6
+    assert re.search(r"2 passed over, .*/b\.csv \(came as gs://.*/a\.csv\)", caplog.text)
     bucket.put("a.csv", csv_of(0, 5))  # a correction taken back
     assert len(wanted.read()) == 5
     assert wanted.read() == []

@@ -90,6 +90,27 @@ def test_the_same_content_under_another_name_adds_nothing(project: Project) -> N
     assert ingest(project, "jobs", AS_OF).rows == 0
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_values_that_return_under_another_name_are_passed_over_and_a_warning_names_both(
+    project: Project, caplog: pytest.LogCaptureFixture, at_once: bool
+) -> None:
+    first = drop(project, 1)
+    changed = first.with_name("jobs-2.csv")
+    changed.write_text(first.read_text().replace("red", "green"))
+    if not at_once:
+        ingest(project, "jobs", AS_OF)
+        assert "passed over" not in caplog.text
+    first.with_name("jobs-3.csv").write_bytes(first.read_bytes())
+    (project.root / "drops/jobs-4.csv").write_bytes(changed.read_bytes())
+    ingest(project, "jobs", AS_OF)
+    assert len(files_of(project)) == 2
+    (told,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert "jobs: 2 passed over" in told
+    assert "`changed_at`" in told
+    for copy, owner in (("jobs-3.csv", "jobs-2013-01-01.csv"), ("jobs-4.csv", "jobs-2.csv")):
+        assert f"drops/{copy} (came as drops/{owner})" in told
+
+
 def test_other_content_under_the_same_name_is_taken(project: Project) -> None:
     drop(project, 1)
     ingest(project, "jobs", AS_OF)

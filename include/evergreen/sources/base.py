@@ -6,6 +6,7 @@ tests/contracts/test_sources.py, whose suite then runs on it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     Fit = Callable[[pa.ChunkedArray, pa.DataType], pa.ChunkedArray]
+
+log = logging.getLogger(__name__)
+
+SHOWN = 3  # copies that are named
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,21 @@ class Request:
         """
         owner = self.contents.get(sha256)
         return owner is None or (owner == origin and self.origins.get(origin) != sha256)
+
+    def copied(self, origin: str, sha256: str) -> dict[str, str]:
+        """`origin` and the other name under which its content came; nothing where there is none."""
+        owner = self.contents.get(sha256, origin)
+        return {origin: owner} if owner != origin else {}
+
+    def warn_of_copies(self, copies: Mapping[str, str]) -> None:
+        """Say what is passed over for its content, and what that is a copy of: it may be a correction taken back."""
+        if copies:
+            named = ", ".join(f"{origin} (came as {owner})" for origin, owner in list(copies.items())[:SHOWN])
+            log.warning(
+                "%s: %d passed over, since the content came under another name: %s%s. Where that is no copy, but "
+                "values that returned, let a column tell the day (`changed_at`): then no two contents are the same",
+                self.table, len(copies), named, ", ..." if len(copies) > SHOWN else "",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,13 @@ class FileSource(Inferred, Section):
         One of a size that no content had is new without a look at it, which spares reading it twice.
         """
         listed: set[str] = set()
+        copies: dict[str, str] = {}
         sizes = None if request.sizes is None else set(request.sizes)
         for name in self._names(request):
             drop = self.drop(request, name)
             drop.look(sizes)
             if drop.sha256 in listed or (drop.sha256 and not request.is_new(name, drop.sha256)):
+                copies |= request.copied(name, drop.sha256)
                 continue
             if drop.is_unfinished(self.settle):
                 log.warning(
@@ -76,6 +78,7 @@ class FileSource(Inferred, Section):
             listed |= {drop.sha256} - {""}
             if sizes is not None and drop.stamp is not None:
                 sizes.add(drop.stamp[1])
+        request.warn_of_copies(copies)
 
     def sample(self, request: Request, rows: int) -> pa.Table | None:
         """The first rows of each file in the order of their names until there are `rows`.

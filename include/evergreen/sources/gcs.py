@@ -75,15 +75,21 @@ class Gcs(Inferred, Section):
         """The objects whose content is new (`Request.is_new`), in the order of their names."""
         check_formats(self.date_formats, request)
         with closing(open_client(self.connection)) as client:
-            listed: set[str] = set()
+            listed: dict[str, str] = {}
+            copies: dict[str, str] = {}
             new: list[tuple[str, Object]] = []
             count = 0
             for sha256, found in self._listed(client):
                 count += 1
-                if sha256 not in listed and request.is_new(found.origin, sha256):
-                    listed.add(sha256)
+                if sha256 in listed:
+                    copies[found.origin] = listed[sha256]
+                elif request.is_new(found.origin, sha256):
+                    listed[sha256] = found.origin
                     new.append((sha256, found))
+                else:
+                    copies |= request.copied(found.origin, sha256)
             faults.point("gcs.listed")
+            request.warn_of_copies(copies)
             if not count:
                 log.warning("%s: no object matches gs://%s/%s", request.table, self.bucket, self.path)
             for sha256, found in new:

@@ -157,6 +157,7 @@ class _Run:
             receipt.position and not rows and not writer.rejects
         ):
             writer.discard()
+            self.request.warn_of_copies(self.request.copied(delivery.origin, receipt.sha256))
         else:
             self.contents.setdefault(receipt.sha256, delivery.origin)
             self.origins[delivery.origin] = receipt.sha256
