@@ -62,6 +62,22 @@ def test_the_same_rows_give_the_same_bytes_however_they_come_in(tmp_path: Path, 
     assert write(tmp_path / "cut", table(45), batch) == whole
 
 
+@pytest.mark.parametrize("batch", [1, 3, 7, 45])
+def test_wide_rows_end_a_row_group_by_their_size_and_narrow_ones_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(raw, "GROUP_BYTES", 10_000)
+    rows = table(45)
+    texts = [None if n % 5 == 0 else "ä" * (2_500 if 10 <= n < 14 else 20_000 if n == 21 else 1) for n in range(45)]
+    rows = rows.set_column(2, "name", pa.array(texts))
+    files = write(tmp_path, rows, batch)
+    metadata = [pq.read_metadata(tmp_path / file.path) for file in files]
+    groups = [[one.row_group(n).num_rows for n in range(one.num_row_groups)] for one in metadata]
+    # Up to the one that fills it, which 12 and 21 do; 0, 5, 10... are null.
+    assert groups == [[10, 3], [9, 10], [10, 3]]
+    assert pa.concat_tables(pq.read_table(tmp_path / file.path) for file in files).equals(rows)
+
+
 def test_not_a_number_is_missing(tmp_path: Path) -> None:
     rows = pa.table([[1, 2, 3], [1.5, float("nan"), None], ["a", "b", None]], schema=SCHEMA)
     (file,) = write(tmp_path, rows, 3)

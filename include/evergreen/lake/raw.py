@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import accumulate, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # Raw files are read whole: a fifth of the time to write them would go into statistics that nobody asks for.
 RAW_WRITER = {**WRITER, "write_statistics": False}
+GROUP_BYTES = 64 << 20  # of content in a row group: two of them are in memory, whatever the width of rows
 
 
 def raw_folder(lake: Path, table: str) -> Path:
@@ -59,8 +62,9 @@ def remove_orphans(lake: Path, table: str, manifests: Sequence[Manifest]) -> int
 class RawWriter:
     """Writes one delivery as temporary files, then gives them their names; not yet part of the lake.
 
-    Row groups have exactly ROW_GROUP rows and files FILE_ROWS, however the source cut its batches. Encoding runs in
-    a thread beside the source's parsing; about two row groups are in memory, the one that is encoded and the next.
+    Row groups have exactly ROW_GROUP rows and files FILE_ROWS, or less where rows are wide (GROUP_BYTES), however the
+    source cut its batches. Encoding runs in a thread beside the source's parsing; about two row groups are in memory,
+    the one that is encoded and the next.
     """
 
     def __init__(self, lake: Path, table: str, schema: pa.Schema) -> None:
@@ -191,19 +195,39 @@ class RawWriter:
 
 
 def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """The rows in lists of exactly ROW_GROUP rows, the last one shorter."""
+    """The rows in lists of exactly ROW_GROUP rows, or up to the one that fills GROUP_BYTES; the last is shorter."""
     held: list[pa.RecordBatch] = []
-    count = 0
+    count = size = 0
     for batch in batches:
-        while count + batch.num_rows >= ROW_GROUP:
-            room = ROW_GROUP - count
-            full, held, count = [*held, batch.slice(0, room)], [], 0
-            batch = batch.slice(room)
-            yield full
-        held.append(batch)
-        count += batch.num_rows
+        while batch.num_rows:
+            rows, taken = _fitting(batch.slice(0, ROW_GROUP - count), GROUP_BYTES - size)
+            held.append(batch.slice(0, rows))
+            batch, count, size = batch.slice(rows), count + rows, size + taken
+            if count == ROW_GROUP or size >= GROUP_BYTES:
+                full, held, count, size = held, [], 0, 0
+                yield full
     if count:
         yield held
+
+
+def _fitting(batch: pa.RecordBatch, room: int) -> tuple[int, int]:
+    """How many rows there are up to the one that fills `room` bytes, and their size: 8 a value, and a text's length.
+
+    The size is that of the content and not of the buffers, which depends on how the source cut its batches.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    fixed = 8 * batch.num_columns
+    lengths = [pc.binary_length(column) for column in batch.columns if pa.types.is_string(column.type)]
+    size = fixed * batch.num_rows + sum(pc.sum(one).as_py() or 0 for one in lengths)
+    if size < room:
+        return batch.num_rows, size
+    # In Python: this is for one batch of a group, and a number that Arrow has to take from it imports pandas, 55 MB.
+    each = zip(*(one.to_pylist() for one in lengths), strict=True) if lengths else repeat((), batch.num_rows)
+    upto = list(accumulate(fixed + sum(filter(None, texts)) for texts in each))
+    rows = min(batch.num_rows, bisect_left(upto, room) + 1)
+    return rows, upto[rows - 1]
 
 
 def _group(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
