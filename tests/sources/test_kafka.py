@@ -101,6 +101,26 @@ def test_what_was_aborted_never_appears_wherever_it_lies(
     world.require_all()
 
 
+def test_a_long_stretch_of_aborted_messages_is_no_silence(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(timeout="1 second")
+    world.put([1])
+    producer = world.broker.producer(**{"transactional.id": "long", "batch.num.messages": 1})
+    producer.init_transactions()
+    producer.begin_transaction()
+    for number in range(100):
+        producer.produce(world.topic, json.dumps(job(number)), partition=0)
+    producer.flush()
+    producer.abort_transaction()
+    world.put([2])
+    # Few messages at a time, each answer 0.3 seconds late.
+    slow = {"fetch.message.max.bytes": 10, "fetch.min.bytes": 90_000, "fetch.wait.max.ms": 300}
+    extra = {"bootstrap.servers": world.broker.address, **slow}
+    monkeypatch.setenv("AIRFLOW_CONN_STREAM", json.dumps({"conn_type": "kafka", "extra": extra}))
+    assert world.ingest().rows == 2
+
+
 def test_an_open_transaction_is_waited_for_by_a_later_run(make_world: MakeWorld) -> None:
     world = make_world()
     world.put(range(10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -75,10 +76,16 @@ class TopicClient:
         self._secrets = [str(value) for name, value in options.items() if _SECRET.search(name) and len(str(value)) > 3]
         self._trouble: KafkaError | None = None
         self._reading: tuple[int, int] | None = None  # partition and offset that the next message comes from
+        self._skipped_to, self._moved = -1, 0.0
         self._check(options)
+        told = {
+            "error_cb": self._note,
+            "stats_cb": self._notice,
+            "statistics.interval.ms": int(min(1, timeout / 4) * 1e3),
+        }
         admin = {name: value for name, value in options.items() if not _CONSUMER_ONLY.match(name)}
         try:
-            self._consumer = Consumer({**DEFAULTS, **options, **FIXED, "error_cb": self._note}, logger=log)
+            self._consumer = Consumer({**DEFAULTS, **options, **FIXED, **told}, logger=log)
             self._admin = AdminClient({"client.id": "evergreen", **admin}, logger=log)
         except (KafkaException, ValueError, TypeError) as error:
             raise self._error(f"its options are not valid: {error}") from None
@@ -129,7 +136,7 @@ class TopicClient:
             good, ended = self._good(got, part)
             if good or ended:
                 since, self._trouble = time.monotonic(), None
-            elif time.monotonic() - since > self._timeout:
+            elif time.monotonic() - max(since, self._moved) > self._timeout:
                 raise self._error(f"nothing came of {self.topic}[{part.partition}]@{at} for {self._timeout:.0f} s")
             if good and good[-1].offset() >= part.end:  # the last offsets of the range hold nothing
                 good, ended = [message for message in good if message.offset() < part.end], True
@@ -203,6 +210,13 @@ class TopicClient:
     def _note(self, error: KafkaError) -> None:
         log.info("%s: %s", self.topic, error)
         self._trouble = error
+
+    def _notice(self, statistics: str) -> None:
+        """Note when the client moves on, also where it hands nothing out: over a long stretch of aborted messages."""
+        partitions = json.loads(statistics)["topics"].get(self.topic, {}).get("partitions", {})
+        reached = sum(one["next_offset"] for number, one in partitions.items() if number != "-1")
+        if reached != self._skipped_to:
+            self._skipped_to, self._moved = reached, time.monotonic()
 
     def _check(self, options: Mapping[str, Any]) -> None:
         if not options.get("bootstrap.servers"):
