@@ -262,8 +262,9 @@ def test_a_long_delivery_comes_in_bounded_batches(project: Project, harness: Har
     assert max(sizes) < 16 << 20
 
 
-def test_an_empty_source_delivers_nothing(project: Project, harness: Harness) -> None:
-    assert read(project, request_for(project)) == []
+def test_an_empty_source_delivers_no_rows_and_makes_no_file(project: Project, harness: Harness) -> None:
+    assert [rows for rows, _ in read(project, request_for(project)) if rows] == []
+    assert ingest(project, "jobs", AS_OF).files == 0
 
 
 def test_ingesting_twice_takes_each_row_once(project: Project, harness: Harness) -> None:
