@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import inspect
 import io
 import json
 import logging
@@ -340,6 +341,13 @@ def test_bytes_that_are_not_those_listed_are_refused(bucket: Bucket) -> None:
         SourceError, match=r"x.csv: cannot be read: what came is not what was listed: \d+ bytes with CRC32C"
     ):
         list(delivery.batches())
+
+
+def test_the_library_still_reads_in_pieces_of_the_size_that_is_set() -> None:
+    from google.cloud.storage._media.requests import _request_helpers, download
+
+    assert isinstance(_request_helpers._SINGLE_GET_CHUNK_SIZE, int)
+    assert "_request_helpers._SINGLE_GET_CHUNK_SIZE" in inspect.getsource(download.RawDownload._write_to_stream)
 
 
 def test_no_such_bucket_host_and_credentials_are_named(
