@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -99,6 +100,20 @@ def test_what_was_aborted_never_appears_wherever_it_lies(
     assert world.ingest().rows == 3
     assert world.ids() == [*range(50, 100), 200, 201, 202]
     world.require_all()
+
+
+def test_the_topic_may_end_in_the_middle_of_an_aborted_transaction_behind_a_piece(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(timeout="5 seconds")
+    for first in range(0, 40, 8):
+        world.put(range(first, first + 4), transaction="a")  # and a marker: fewer messages than offsets
+        world.put(range(first + 4, first + 8))
+    world.put(range(100, 102), transaction="a", abort=True)
+    for size in (9, 15, 18, 45, 46, 47):
+        monkeypatch.setattr(source, "OFFSETS", size)
+        shutil.rmtree(world.project.lake, ignore_errors=True)
+        assert world.ingest().rows == 40, f"in pieces of {size} offsets"
 
 
 def test_a_long_stretch_of_aborted_messages_is_no_silence(

@@ -142,7 +142,7 @@ class TopicClient:
                 good, ended = [message for message in good if message.offset() < part.end], True
             elif good:
                 at = good[-1].offset() + 1
-                self._reading = (part.partition, at) if at == part.end else None
+                self._reading = (part.partition, at) if at == part.end and not ended else None
             step = max(1, min(STEP, BYTES // held.add(good)))
             if held.size >= BYTES or len(held) >= ROWS:
                 yield held
