@@ -122,6 +122,7 @@ class Session:
         for part in filter(None, open_parts):
             with suppress(RuntimeError):  # a stream that was abandoned half way
                 part.close()
+        self._watch.close()
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """The few rows of a query."""

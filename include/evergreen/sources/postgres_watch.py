@@ -11,16 +11,25 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 
 class Watch:
-    """Of one session: how long it waits for its server at most."""
+    """Of one session: how long it waits for its server at most.
+
+    One thread sleeps until the earliest moment at which a wait may be too long: a timer for each batch of rows would
+    take a twentieth of a read.
+    """
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.expired = False
+        self._due: float | None = None  # when the wait that goes on is too long
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
         self._before = frozenset[tuple[int, int]]()
         self._own: frozenset[tuple[int, int]] | None = None  # until the connection is made: all that are new
 
@@ -35,14 +44,34 @@ class Watch:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Wait for the server in the block, and not for ever."""
-        timer = threading.Timer(self.timeout, self._shut)
-        timer.daemon = True
-        timer.start()
+        if self._thread is None:
+            self._ended.clear()
+            self._thread = threading.Thread(target=self._look, name="postgres-watch", daemon=True)
+            self._thread.start()
+        with self._lock:
+            self._due = time.monotonic() + self.timeout
         try:
             yield
         finally:
-            timer.cancel()
-            timer.join()
+            with self._lock:
+                self._due = None
+
+    def close(self) -> None:
+        """End the thread; another wait starts it again."""
+        if self._thread is not None:
+            self._ended.set()
+            self._thread.join()
+            self._thread = None
+
+    def _look(self) -> None:
+        """A wait that begins meanwhile is too long later than the one that is slept for: all take as long at most."""
+        left = self.timeout
+        while not self._ended.wait(left):
+            with self._lock:
+                left = self.timeout if self._due is None else self._due - time.monotonic()
+                if left <= 0:
+                    self._due, left = None, self.timeout
+                    self._shut()
 
     def _shut(self) -> None:
         self.expired = True
