@@ -14,18 +14,18 @@ whatever changes meanwhile. Deleted rows are not seen.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evergreen import faults
 from evergreen.errors import SourceError
 from evergreen.sources.base import Receipt
+from evergreen.sources.postgres_feed import TableFeed
 from evergreen.sources.postgres_piece import Piece
 from evergreen.sources.postgres_position import Place, Position, receipt, resume, tight
-from evergreen.sources.postgres_session import Session
-from evergreen.sources.postgres_table import Leaf, Moment, PgTable, find_leaves, find_moment, wait_for_disk
+from evergreen.sources.postgres_table import Leaf, Moment, find_leaves, find_moment, wait_for_disk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,17 +36,8 @@ SEEN_LIMIT = 10_000  # where one transaction is open for very long, more may com
 STALE = 1 << 30  # transactions after which the position of a table without changes moves on nevertheless
 
 
-@dataclass
-class Feed:
+class Feed(TableFeed):
     """The deliveries of one table from one session."""
-
-    session: Session
-    table: PgTable
-    columns: str  # the select list
-    schema: pa.Schema
-    where: str | None
-    chunk_rows: int
-    stored: Mapping[str, Any]
 
     def deliveries(self) -> Iterator[Piece | Changes]:
         """The rest of the first read, then what changed since it began, or since the last read."""
@@ -102,12 +93,6 @@ class Feed:
         """Raise SourceError where the server is not the one that the run began with."""
         if moment.cluster != position.cluster:
             raise SourceError(f"{self.table.label}: another server answers than a moment ago; ingest again")
-
-    def query(self, condition: str, *, more: str = "", leaf: Leaf | None = None) -> str:
-        """SQL of the rows for which `condition` holds, of a leaf or of all."""
-        source = f"ONLY {leaf.name}" if leaf else self.table.name
-        own = f" AND ({self.where})" if self.where else ""
-        return f"SELECT {self.columns}{more} FROM {source} WHERE {condition}{own}"
 
 
 @dataclass
@@ -194,7 +179,7 @@ class Changes:
             condition += f" AND {xid} <> ALL ('{{{','.join(map(str, self.since.seen))}}}'::bigint[])"
         if unknown := sorted(set(self.leaves) - set(self.since.leaves)):
             condition = f"({condition} OR tableoid IN ({','.join(map(str, unknown))}))"
-        return self.feed.query(condition, more=f", {xid}")
+        return self.feed.select(f"{self.feed.columns}, {xid}", condition)
 
     def _known(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch without its last column, the transactions, of which those are remembered that count later."""

@@ -9,8 +9,7 @@ looks for its end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from evergreen import faults
 from evergreen.errors import SourceError
 from evergreen.sources.base import Receipt
-from evergreen.sources.postgres_position import receipt, tight
-from evergreen.sources.postgres_session import Session, identifier, literal
-from evergreen.sources.postgres_table import PgTable
+from evergreen.sources.postgres_feed import TableFeed, TableRead
+from evergreen.sources.postgres_position import receipt
+from evergreen.sources.postgres_session import identifier, literal
 from evergreen.sources.postgres_types import WITH_ZONE, WITHOUT_ZONE
 
 if TYPE_CHECKING:
@@ -30,16 +29,9 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class CursorFeed:
+class CursorFeed(TableFeed):
     """The deliveries of one table from one session."""
 
-    session: Session
-    table: PgTable
-    columns: str  # the select list
-    schema: pa.Schema
-    where: str | None
-    chunk_rows: int
-    stored: Mapping[str, Any]
     cursor: str
     lag: timedelta | None
 
@@ -59,11 +51,6 @@ class CursorFeed:
         """As a manifest keeps it."""
         described = {"cursor": self.cursor, "value": value, "table": self.table.name, "where": self.where}
         return {**described, "columns": list(self.schema.names)}
-
-    def query(self, columns: str, condition: str) -> str:
-        """SQL of the rows for which `condition` holds."""
-        own = f" AND ({self.where})" if self.where else ""
-        return f"SELECT {columns} FROM {self.table.name} WHERE {condition}{own}"
 
     def _column(self) -> str:
         if self.cursor not in self.table.columns:
@@ -94,8 +81,8 @@ class CursorFeed:
         old = f"{column} <= now() - interval '{self.lag.total_seconds()} seconds'" if self.lag else "true"
         if last is not None:
             old += f" AND {column} > {literal(last)}"
-        end = self.session.rows(self.query(f"max({column})::text AS value", old))[0]["value"]
-        if self.session.rows(self.query("1 AS one", f"{column} IS NULL") + " LIMIT 1"):
+        end = self.session.rows(self.select(f"max({column})::text AS value", old))[0]["value"]
+        if self.session.rows(self.select("1 AS one", f"{column} IS NULL") + " LIMIT 1"):
             log.warning("%s: rows whose `%s` is null are never read", self.table.label, self.cursor)
         return None if end is None else str(end)
 
@@ -103,7 +90,7 @@ class CursorFeed:
         """Where the piece behind `last` ends: the value of its last row, with all rows of the same value."""
         between = self._between(column, last, end)
         limit = f" ORDER BY {column} OFFSET {self.chunk_rows - 1} LIMIT 1"
-        found = self.session.rows(self.query(f"{column}::text AS value", between) + limit)
+        found = self.session.rows(self.select(f"{column}::text AS value", between) + limit)
         return str(found[0]["value"]) if found else end
 
     def _between(self, column: str, last: str | None, stop: str) -> str:
@@ -112,7 +99,7 @@ class CursorFeed:
 
 
 @dataclass
-class CursorPiece:
+class CursorPiece(TableRead):
     """The rows behind one value of the cursor, up to another."""
 
     feed: CursorFeed
@@ -127,16 +114,11 @@ class CursorPiece:
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """The rows in no order of their own."""
-        self._bytes = 0
         feed = self.feed
         try:
             faults.point("postgres.begun")
-            query = feed.query(feed.columns, self.condition)
-            with feed.session.transaction(), closing(feed.session.stream(query)) as stream:
-                for batch in stream:
-                    self._bytes += batch.nbytes
-                    yield tight(batch, feed.schema)
-                    faults.point("postgres.batch")
+            with feed.session.transaction():
+                yield from self._rows(feed, feed.select(feed.columns, self.condition))
         except SourceError as error:
             raise SourceError(f"{self.origin}: {error}") from None
         faults.point("postgres.read")

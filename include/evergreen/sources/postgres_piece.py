@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evergreen import faults
 from evergreen.errors import SourceError
 from evergreen.sources.base import Receipt
-from evergreen.sources.postgres_position import Position, receipt, tight
+from evergreen.sources.postgres_feed import TableRead
+from evergreen.sources.postgres_position import Position, receipt
 from evergreen.sources.postgres_table import Leaf, Moment, find_leaves, find_moment
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Piece:
+class Piece(TableRead):
     """Blocks of a table's file, as far as nobody changed their rows since the first read began."""
 
     feed: Feed
@@ -36,7 +36,6 @@ class Piece:
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """The rows in the order in which they lie there."""
-        self._bytes = 0
         session, feed = self.feed.session, self.feed
         try:
             with session.transaction(feed.table.name):
@@ -45,11 +44,7 @@ class Piece:
                 faults.point("postgres.begun")
                 old = f"{moment.row_xid} < {self.after.xmin}"
                 blocks = f"ctid >= '({self.start},0)' AND ctid < '({self.end},0)'"
-                with closing(session.stream(feed.query(f"{blocks} AND {old}", leaf=self.leaf))) as stream:
-                    for batch in stream:
-                        self._bytes += batch.nbytes
-                        yield tight(batch, feed.schema)
-                        faults.point("postgres.batch")
+                yield from self._rows(feed, feed.select(feed.columns, f"{blocks} AND {old}", f"ONLY {self.leaf.name}"))
         except SourceError as error:
             raise SourceError(f"{self.origin}: {error}") from None
         faults.point("postgres.read")
