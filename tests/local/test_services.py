@@ -9,7 +9,7 @@ import pytest
 
 from evergreen.errors import ParamsError, ServerError
 from evergreen.local.health import Waiting
-from evergreen.local.ports import OFFSETS, Ports
+from evergreen.local.ports import Ports
 from evergreen.local.servers import asked_servers, connections
 from evergreen.local.settings import COMMON
 from evergreen.local.supervisor import launch, shut_down
@@ -17,7 +17,7 @@ from evergreen.project import Project
 from evergreen.sources.connections import find_connection, keep_connections
 from evergreen.sources.gcs_client import open_client
 from tests.conftest import SMALL
-from tests.servers import free_port
+from tests.servers import free_ports
 
 SITE = """
 services:
@@ -41,7 +41,7 @@ def test_they_run_under_supervisord_and_become_connections(
     (project.root / "beside.py").write_text("")
     servers = asked_servers(project)
     assert [server.name for server in servers] == ["gcs", "site"]
-    ports = Ports(free_port() - OFFSETS["gcs"])
+    ports = Ports(free_ports())
     for server in servers:
         server.prepare(project.home, ports)
     keep_connections(project.home, connections(project, ports))

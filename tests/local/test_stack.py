@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import signal
-import socket
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -15,11 +12,12 @@ import pytest
 from evergreen.errors import ServerError
 from evergreen.local import stack
 from evergreen.local.api import AirflowApi
-from evergreen.local.ports import ALWAYS, HOST, OFFSETS, Ports
+from evergreen.local.ports import ALWAYS, HOST, Ports
 from evergreen.local.processes import marked, wait_gone
 from evergreen.local.servers import asked_servers
 from evergreen.project import Project
 from tests.conftest import SMALL
+from tests.servers import free_ports
 
 DAG = """
 import logging
@@ -43,23 +41,6 @@ def probe():
 
 probe()
 """
-
-
-def free_ports() -> int:
-    """A port that is free, as are those that follow for the other servers.
-
-    Below those that systems give to outgoing connections: until the servers listen, seconds later, one of these would
-    take it.
-    """
-    while True:
-        port = 10_000 + secrets.randbelow(22_000)
-        with contextlib.ExitStack() as held:
-            try:
-                for offset in range(max(OFFSETS.values()) + 1):
-                    held.enter_context(socket.socket()).bind((HOST, port + offset))
-            except OSError:
-                continue
-        return port
 
 
 @pytest.fixture

@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from evergreen.lake.manifests import read_manifests
+from evergreen.lake.raw import raw_folder
+from evergreen.project import Project
 from evergreen.sources.base import Receipt, Request
 from evergreen.sources.catalog import open_source
+
+
+def raw_ids(project: Project) -> list[int]:
+    """The ids in the lake's table `jobs`, in the order in which they came."""
+    files = [file for one in read_manifests(raw_folder(project.lake, "jobs")) for file in one.files]
+    return [n for file in files for n in pq.read_table(project.lake / file.path)["id"].to_pylist()]
 
 
 class Reader:

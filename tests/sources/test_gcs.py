@@ -23,8 +23,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from evergreen.errors import SourceError
-from evergreen.lake.manifests import read_manifests
-from evergreen.lake.raw import raw_folder
 from evergreen.project import Project
 from evergreen.sources import gcs_stream
 from evergreen.sources.base import Request
@@ -33,7 +31,7 @@ from evergreen.sources.gcs import translate
 from evergreen.stages.ingest import DeliveriesRefused, ingest
 from tests.buckets import Bucket, Proxy, gcs_server
 from tests.servers import free_port
-from tests.sources.reading import Reader
+from tests.sources.reading import Reader, raw_ids
 from tests.web import Asked, Reply, Site, as_json
 
 # Google's client leaves an answer such as 503 open when it asks again; the collector closes it.
@@ -417,7 +415,7 @@ def test_a_service_account_is_who_it_is_and_leaves_no_secret_anywhere(
 LEFT = """
 import sys
 from evergreen.errors import SourceError
-from tests.sources.reading import Reader
+from tests.sources.reading import Reader, raw_ids
 from tests.web import Asked, Reply, Site, as_json
 from tests.sources.test_gcs import SCHEMA
 from evergreen.sources.catalog import open_source
@@ -472,8 +470,3 @@ prediction: {{rows: jobs, at: due, label: {{value: id > 10, known_at: due}}}}
 features: {{row: {{id: id}}}}
 training: {{estimator: hist_gradient_boosting}}
 """)
-
-
-def raw_ids(project: Project) -> list[int]:
-    files = [file for one in read_manifests(raw_folder(project.lake, "jobs")) for file in one.files]
-    return [n for file in files for n in pq.read_table(project.lake / file.path)["id"].to_pylist()]

@@ -7,15 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from evergreen.errors import SourceError
-from evergreen.lake.manifests import read_manifests
-from evergreen.lake.raw import raw_folder
 from evergreen.sources import since
 from evergreen.stages.ingest import ingest
-from tests.sources.reading import Reader
+from tests.sources.reading import Reader, raw_ids
 from tests.web import Asked, Reply, Site, as_json, web_site
 
 SCHEMA = pa.schema([("id", pa.int64())])
@@ -469,8 +466,3 @@ prediction: {{rows: jobs, at: due, label: {{value: id > 10, known_at: due}}}}
 features: {{row: {{id: id}}}}
 training: {{estimator: hist_gradient_boosting}}
 """)
-
-
-def raw_ids(project: Any) -> list[int]:
-    files = [file for one in read_manifests(raw_folder(project.lake, "jobs")) for file in one.files]
-    return [n for file in files for n in pq.read_table(project.lake / file.path)["id"].to_pylist()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from urllib.parse import quote
 
@@ -38,13 +37,6 @@ def server_command(port: int, *backend: str) -> tuple[str, ...]:
     """What runs the server on loopback."""
     place = ("-scheme", "http", "-host", HOST, "-port", str(port), "-external-url", endpoint(port))
     return (str(_binary()), *place, *backend)
-
-
-def is_ready(port: int) -> bool:
-    """Whether it takes connections."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(2)
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _binary() -> Path:

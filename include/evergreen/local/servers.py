@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from evergreen.errors import ParamsError
 from evergreen.local import gcs, kafka, postgres, services
-from evergreen.local.ports import HOST, OFFSETS, Ports
+from evergreen.local.ports import HOST, OFFSETS, Ports, listens
 from evergreen.local.program import Program
 from evergreen.paths import Home
 from evergreen.project import Project
@@ -45,7 +45,7 @@ SERVERS = {
             "kafka", "Kafka", ("kafka", "kafka-controller"),
             kafka.prepare, kafka.program, kafka.connection_uri, kafka.is_ready,
         ),
-        Server("gcs", "Storage", ("gcs",), gcs.prepare, gcs.program, gcs.connection_uri, gcs.is_ready),
+        Server("gcs", "Storage", ("gcs",), gcs.prepare, gcs.program, gcs.connection_uri, listens),
     )
 }  # fmt: skip
 
@@ -78,4 +78,4 @@ def _service(project: Project, number: int, name: str) -> Server:
     def uri(home: Home, ports: Ports) -> str:
         return f"http://{HOST}:{ports.of(place)}"
 
-    return Server(name, name, (place,), lambda home, ports: None, program, uri, gcs.is_ready)
+    return Server(name, name, (place,), lambda home, ports: None, program, uri, listens)

@@ -149,12 +149,8 @@ class Parser:
             if pa.types.is_integer(read) and not isinstance(value, int):
                 return False
             self._typed(pa.chunked_array([pa.array([value], read)]), type_)
-        except (
-            pa.ArrowInvalid,
-            pa.ArrowTypeError,
-            OverflowError,
-            UnicodeEncodeError,
-        ):  # the last: half a surrogate pair
+        # The last of them is for half a surrogate pair.
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
             return False
         return True
 

@@ -25,9 +25,8 @@ class Messages:
     values: list[bytes | None] = field(default_factory=list)  # None: a tombstone
     keys: list[bytes | str | None] = field(default_factory=list)
     offsets: array[int] = field(default_factory=lambda: array("q"))
-    moments: list[int | None] = field(
-        default_factory=list
-    )  # milliseconds since 1970, where the message has a time (not past LAST)
+    # Milliseconds since 1970; None where the message has no time, or one past LAST.
+    moments: list[int | None] = field(default_factory=list)
     size: int = 0  # bytes of the values
 
     def add(self, got: Sequence[Message]) -> int:
