@@ -42,7 +42,7 @@ def test_parts_hold_each_row_whole_and_once(seed: int) -> None:
     stream = io.BytesIO(text)
     parts = list(cut(lambda: stream.read(chosen.randrange(1, 50)), NAMES, ",", 100))
     assert len(parts) > 3
-    read = [list(csv.reader(io.StringIO(part.decode(), newline=""))) for part in parts]
+    read = [list(csv.reader(io.StringIO(bytes(part).decode(), newline=""))) for part in parts]
     assert [part[0] for part in read] == [NAMES] * len(parts)
     assert [row for part in read for row in part[1:]] == list(csv.reader(io.StringIO(text.decode(), newline="")))[1:]
 

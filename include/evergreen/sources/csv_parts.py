@@ -13,10 +13,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 _QUOTED = rb'"[^"]*(?:""[^"]*)*(?:"|\Z)'  # without an end, the value goes on behind these bytes
+_NOTHING = memoryview(b"")
 
 
-def cut(read: Callable[[], bytes], header: Sequence[str], delimiter: str, size: int) -> Iterator[bytes]:
-    """The text in parts of about `size` bytes, each with the header before its rows.
+def cut(read: Callable[[], bytes], header: Sequence[str], delimiter: str, size: int) -> Iterator[memoryview]:
+    """The text in parts of about `size` bytes, each with the header before its rows; the bytes are copied once.
 
     A row that is longer is cut, which Arrow refuses.
     """
@@ -27,12 +28,13 @@ def cut(read: Callable[[], bytes], header: Sequence[str], delimiter: str, size: 
     while data := read():
         blocks.append(data)
         if sum(map(len, blocks)) >= size:
-            held = b"".join(blocks)
-            end = row_end(held, delimiter) or len(held)
-            yield b"".join((first, memoryview(held)[:end]))
+            held = b"".join((first, *blocks))
+            end = row_end(held, delimiter)
+            end = end if end > len(first) else len(held)
+            yield memoryview(held)[:end]
             first, blocks = names.getvalue().encode(), [held[end:]]
     if any(blocks):
-        yield first + b"".join(blocks)
+        yield memoryview(b"".join((first, *blocks)))
 
 
 def row_end(text: bytes, delimiter: str) -> int:
@@ -80,10 +82,10 @@ def _line_end(text: bytes, start: int, end: int) -> int:
     return max(text.rfind(b"\n", start, end), text.rfind(b"\r", start, end)) + 1
 
 
-def ahead(parts: Iterator[bytes]) -> Generator[bytes, None, None]:
+def ahead(parts: Iterator[memoryview]) -> Generator[memoryview, None, None]:
     """The same parts; a thread makes the next one beside whoever works on the last."""
     with ThreadPoolExecutor(1, "csv-parts") as thread:
-        pending = thread.submit(next, parts, b"")
+        pending = thread.submit(next, parts, _NOTHING)
         while part := pending.result():
-            pending = thread.submit(next, parts, b"")
+            pending = thread.submit(next, parts, _NOTHING)
             yield part
