@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ROWS, BYTES = 5_000, 2 << 20  # of the messages that are handed on together, whichever is reached first
+ROWS, BYTES = 10_000, 4 << 20  # of the messages that are handed on together, whichever is reached first
 # Messages that are taken from the client at once, fewer where those before them were big; so few of them stay in the
 # processor's cache until they are copied.
 STEP = 500

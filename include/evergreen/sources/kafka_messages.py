@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
 LAST = 253_402_300_799_999  # the end of 9999 in milliseconds; a producer that counts in finer units is beyond
+NO_TIME = -1
 
 
 @dataclass
@@ -25,8 +26,8 @@ class Messages:
     values: list[bytes | None] = field(default_factory=list)  # None: a tombstone
     keys: list[bytes | str | None] = field(default_factory=list)
     offsets: array[int] = field(default_factory=lambda: array("q"))
-    # Milliseconds since 1970; None where the message has no time, or one past LAST.
-    moments: list[int | None] = field(default_factory=list)
+    # Milliseconds since 1970; NO_TIME where the message has none, or one past LAST.
+    moments: array[int] = field(default_factory=lambda: array("q"))
     size: int = 0  # bytes of the values
 
     def add(self, got: Sequence[Message]) -> int:
@@ -39,9 +40,11 @@ class Messages:
         self.values += map(Message.value, got)
         self.keys += map(Message.key, got)
         self.offsets.extend(map(Message.offset, got))
-        self.moments += [
-            moment if kind and 0 <= moment <= LAST else None for kind, moment in map(Message.timestamp, got)
-        ]
+        kinds, moments = zip(*map(Message.timestamp, got), strict=True) if got else ((), ())
+        if not all(kinds) or min(moments, default=0) < 0 or max(moments, default=0) > LAST:
+            known = zip(kinds, moments, strict=True)
+            moments = tuple(moment if kind and 0 <= moment <= LAST else NO_TIME for kind, moment in known)
+        self.moments.extend(moments)
         size = sum(map(len, got))
         self.size += size
         return size // max(1, len(got)) + 1
@@ -58,7 +61,7 @@ class Messages:
         """Those at these places."""
         return Messages(
             self.topic, self.partition, [self.values[at] for at in places], [self.keys[at] for at in places],
-            array("q", [self.offsets[at] for at in places]), [self.moments[at] for at in places],
+            array("q", [self.offsets[at] for at in places]), array("q", [self.moments[at] for at in places]),
         )  # fmt: skip
 
     def raw_key(self, at: int) -> bytes | None:
@@ -74,5 +77,5 @@ class Messages:
             reason=reason,
             content=self.values[at] or b"",
             key=self.raw_key(at),
-            time=None if moment is None else datetime(1970, 1, 1) + timedelta(milliseconds=moment),
+            time=None if moment == NO_TIME else datetime(1970, 1, 1) + timedelta(milliseconds=moment),
         )

@@ -10,7 +10,7 @@ from evergreen.errors import ParamsError
 from evergreen.lake.rejects import Reject
 from evergreen.sources.base import Request
 from evergreen.sources.kafka_json import Epoch, Parser, infer
-from evergreen.sources.kafka_messages import Messages
+from evergreen.sources.kafka_messages import NO_TIME, Messages
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,9 +109,9 @@ class Rows:
         if what == "offset":
             return _whole_numbers(messages.offsets)
         if what == "timestamp":
-            known = array("q", [moment for moment in messages.moments if moment is not None])
-            whole = len(known) == len(messages)
-            moments = _whole_numbers(known) if whole else pa.array(messages.moments, pa.int64())
+            moments = _whole_numbers(messages.moments)
+            if NO_TIME in messages.moments:
+                moments = pa.array([None if one == NO_TIME else one for one in messages.moments], pa.int64())
             return moments.cast(pa.timestamp("ms")).cast(pa.timestamp("us"))
         return pa.array(map(_text_key, messages.keys), pa.string(), size=len(messages))
 
