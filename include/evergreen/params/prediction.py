@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from evergreen.params.base import Section
+
+Kind = Literal["binary", "multiclass", "regression"]
 
 
 class Label(Section):
