@@ -16,6 +16,7 @@ import typer
 from pydantic import BaseModel
 
 from evergreen import clock
+from evergreen.builds.commands import builds
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.gc.commands import cleanup
 from evergreen.inspection.commands import checks
@@ -29,6 +30,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(checks)
 app.add_typer(servers)
 app.add_typer(cleanup)
+app.add_typer(builds)
 app.add_typer(decisions, name="decisions")
 app.add_typer(sources, name="sources")
 

@@ -63,4 +63,5 @@ def environment(build: Build) -> dict[str, str]:
         "EVERGREEN_HOME": str(build.clone.home.root),
         "EVERGREEN_PROJECT": str(build.project.root),
         "EVERGREEN_BUILD": build.id,
+        **({} if build.tracked else {"MLFLOW_TRACKING_URI": ""}),
     }

@@ -76,6 +76,7 @@ class Build:
     record: Record
     project: Project
     uncommitted: tuple[str, ...] = ()  # tracked files changed in the main checkout, which do not run
+    tracked: bool = True  # whether its stages show themselves in MLflow
 
     @property
     def worktree(self) -> Path:
