@@ -32,7 +32,7 @@ def metrics_of(kind: Kind, y: Any, p: Any, threshold: float | None = None) -> di
     y, p = np.asarray(y, dtype="float64"), np.asarray(p, dtype="float64")
     if kind == "binary":
         return binary_metrics(y, p, 0.5 if threshold is None else threshold) | _accuracy(y, p, threshold)
-    one_day = Days(np.zeros(len(y), dtype="int64"), np.ones((1, 1)), confidence=0.9, least=2)
+    one_day = Days.one(len(y))
     if kind == "multiclass":
         return one_day.values(Multiclass.of(y, p, one_day, pr_auc=True))
     return one_day.values(Regression.of(y, p, one_day))

@@ -15,7 +15,8 @@ class Binary:
     """P(label = 1) beside labels of 0 and 1, and what p >= threshold says."""
 
     sums: dict[str, Any]  # (days,) each
-    roc_auc: RocAuc | None  # None where a prediction is no probability: then nothing is defined
+    usable: bool  # every prediction is a probability: else nothing is defined
+    roc_auc: RocAuc
     pr_auc: AveragePrecision | None  # None where it is not wanted: it is the slow one
     cost: Cost | None
 
@@ -35,8 +36,9 @@ class Binary:
         }  # fmt: skip
         return cls(
             {name: days.sums(column) for name, column in columns.items()},
-            RocAuc.of(y, p, days) if usable else None,
-            AveragePrecision.of(y, p, days) if usable and pr_auc else None,
+            usable,
+            RocAuc.of(y, p, days),
+            AveragePrecision.of(y, p, days) if pr_auc else None,
             cost,
         )
 
@@ -59,18 +61,16 @@ class Binary:
             "log_loss": ratio(s["log_loss"], rows),
             "brier": ratio(s["brier"], rows),
             "bias": ratio(s["p"] - positives, rows),
-            "roc_auc": self.roc_auc.at(weights) if self.roc_auc else np.full(len(weights), np.nan),
+            "roc_auc": self.roc_auc.at(weights),
         }
         if self.pr_auc:
             found["pr_auc"] = self.pr_auc.at(weights)
         if self.cost:
             wrong = self.cost.false_negative * s["fn"] + self.cost.false_positive * s["fp"]
             found["cost_per_1000"] = ratio(1000 * wrong, rows)
-        if self.roc_auc is None:
-            return {
-                name: value if name in _OF_LABELS else np.full(len(weights), np.nan) for name, value in found.items()
-            }
-        return found
+        if self.usable:
+            return found
+        return {name: value if name in _OF_LABELS else np.full(len(weights), np.nan) for name, value in found.items()}
 
 
 _OF_LABELS = ("rate", "majority_rate")

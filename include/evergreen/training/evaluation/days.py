@@ -55,6 +55,13 @@ class Days:
         drawn = np.random.default_rng(options.seed).multinomial(len(days), equal, size=options.resamples)
         return cls(number, drawn.astype("float64"), options.confidence, options.least_days)
 
+    @classmethod
+    def one(cls, rows: int) -> Days:
+        """All rows as one day, for figures without an interval."""
+        import numpy as np
+
+        return cls(np.zeros(rows, dtype="int64"), np.ones((1, 1)), confidence=0.9, least=2)
+
     @property
     def total(self) -> int:
         """Days that are resampled."""

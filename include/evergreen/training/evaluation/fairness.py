@@ -19,7 +19,7 @@ SHOWN: dict[Kind, tuple[str, ...]] = {
     "multiclass": ("accuracy", "macro_f1", "macro_recall"),
     "regression": ("mae", "bias", "mean"),
 }
-SIGNED = ("bias",)  # a ratio of what can have either sign says nothing
+SIGNED = ("bias", "mean")  # a ratio of what can have either sign says nothing
 
 
 def fairness_of(judged: Judged, days: Days, options: Options, column: str) -> Fairness:
@@ -84,7 +84,7 @@ def _metric(judged: Judged, name: str, p: Any) -> Callable[[Any, Any], float]:
     import numpy as np
 
     def metric(y: Any, rows: Any) -> float:
-        one_day = Days(np.zeros(len(y), dtype="int64"), np.ones((1, 1)), confidence=0.9, least=2)
+        one_day = Days.one(len(y))
         said = p[np.asarray(rows)]
         return one_day.values(judged.tally_of(np.asarray(y), said, one_day, judged.threshold))[name]
 

@@ -15,7 +15,8 @@ class Multiclass:
 
     sums: dict[str, Any]  # (days,) each
     cells: Any  # (days, actual, predicted): rows
-    roc_auc: tuple[RocAuc, ...]  # each class against the rest; none where a prediction is no probability
+    usable: bool  # every prediction is a probability: else nothing is defined
+    roc_auc: tuple[RocAuc, ...]  # each class against the rest
     pr_auc: tuple[AveragePrecision, ...]
 
     @classmethod
@@ -33,10 +34,11 @@ class Multiclass:
         code = (days.number * classes + actual) * classes + said
         cells = np.bincount(code, minlength=days.total * classes**2).reshape(days.total, classes, classes)
         sums = {"rows": np.ones(len(y)), "log_loss": class_log_losses(y, p), "brier": brier}
-        ranked = [(y == place, p[:, place]) for place in range(classes)] if usable else []
+        ranked = [(y == place, p[:, place]) for place in range(classes)]
         return cls(
             {name: days.sums(column) for name, column in sums.items()},
             cells.astype("float64"),
+            usable,
             tuple(RocAuc.of(truth, score, days) for truth, score in ranked),
             tuple(AveragePrecision.of(truth, score, days) for truth, score in ranked) if pr_auc else (),
         )
@@ -62,17 +64,15 @@ class Multiclass:
         }
         if self.pr_auc:
             found["macro_pr_auc"] = _macro(self.pr_auc, weights, occurs)
-        if not self.roc_auc:
-            nothing = np.full(len(weights), np.nan)
-            return {name: value if name == "majority_rate" else nothing for name, value in found.items()}
-        return found
+        if self.usable:
+            return found
+        nothing = np.full(len(weights), np.nan)
+        return {name: value if name == "majority_rate" else nothing for name, value in found.items()}
 
 
 def _macro(ranks: Any, weights: Any, occurs: Any) -> Any:
     import numpy as np
 
-    if not ranks:
-        return np.full(len(weights), np.nan)
     return _mean(np.column_stack([rank.at(weights) for rank in ranks]), occurs)
 
 
