@@ -17,7 +17,7 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test drill drill-kill bench-ingest check reproduce format setup lock clean
+.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate check reproduce format setup lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -46,6 +46,9 @@ drill-kill: setup ## kill each source's ingest while its data changes, and compa
 bench-ingest: setup ## each source beside its limit (ROWS="3400000 10000000" RUNS=1 PATHS="csv kafka" TO=table.md)
 	$(BIN)/python -m benchmarks.ingest --rows $(ROWS) --kafka-rows $(KAFKA_ROWS) --runs $(RUNS) --paths $(PATHS) \
 		$(if $(TO),--to $(TO))
+
+bench-evaluate: setup ## seconds of an evaluation of 100,000 rows, with all intervals and segments
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.evaluate
 
 check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked packages
 	$(BIN)/ruff check .

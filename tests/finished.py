@@ -36,7 +36,8 @@ stages:
   evaluate:
     cmd: evergreen evaluate
     deps: [build/features.parquet, build/twin.pkl, build/baseline.pkl, build/reference.parquet, build/training.json]
-    outs: [build/judged.parquet, build/plots]
+    params: [time_zone, evaluation]
+    outs: [build/judged.parquet, build/evaluation.json, build/plots]
     metrics: [build/metrics.json]
 """
 

@@ -26,11 +26,12 @@ def test_the_shipped_files_write_down_all_that_is_tracked(tmp_path: Path) -> Non
 
 
 def test_what_is_left_to_its_default_is_named_with_the_line_to_add(tmp_path: Path) -> None:
-    text = SMALL.replace("preprocess: {}\n", "").replace("time_zone: America/New_York\n", "")
+    text = SMALL.replace("preprocess: {}\n", "").replace("\nevaluation: {resamples", "\n# {resamples")
+    text = text.replace("time_zone: America/New_York\n", "")
     root = written(tmp_path, text.replace("gate: {window: 7 days, ", "gate: {"))
     with pytest.raises(ParamsError) as raised:
         require_tracked(root, load_params(root / "params.yaml"))
-    for part in ("`time_zone: UTC`", "`preprocess: {}`", "`gate: {window: 28 days}`"):
+    for part in ("`time_zone: UTC`", "`preprocess: {}`", "`evaluation: {}`", "`gate: {window: 28 days}`"):
         assert part in str(raised.value)
 
 

@@ -6,13 +6,11 @@ import ast
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
 from evergreen.stages.evaluate import evaluate
 from evergreen.stages.train import train
-from evergreen.training.curves import write_curves
 from tests.synthetic import write_features
 
 ROOT = Path(__file__).parents[2]
@@ -94,12 +92,16 @@ def test_tracked_params_are_in_the_shipped_params(stage: str) -> None:
             node = node[part]
 
 
-def test_plots_show_columns_that_are_written(tmp_path: Path) -> None:
-    write_curves(tmp_path, np.array([0.0, 1.0]), np.array([0.2, 0.8]), 0.5)
+def test_plots_show_columns_that_are_written(make_project) -> None:
+    project = make_project()
+    write_features(project)
+    train(project)
+    evaluate(project)
+    folder = project.build / "plots"
     plots = {Path(path).name: options for entry in DVC["plots"] for path, options in entry.items()}
-    assert set(plots) == {path.name for path in tmp_path.iterdir()}
+    assert set(plots) == {path.name for path in folder.iterdir()}
     for name, options in plots.items():
-        header = (tmp_path / name).read_text().splitlines()[0].split(",")
+        header = (folder / name).read_text().splitlines()[0].split(",")
         y = options["y"]
         assert {options["x"], *([y] if isinstance(y, str) else y)} <= set(header)
 

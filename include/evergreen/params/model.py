@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from evergreen.params.base import Section, nearest
+from evergreen.params.evaluation import Evaluation
 from evergreen.params.features import Features
 from evergreen.params.gate import Gate
 from evergreen.params.monitoring import Monitoring
@@ -34,6 +35,7 @@ class Params(Section):
     features: Features
     preprocess: Preprocess = Preprocess()
     training: Training
+    evaluation: Evaluation = Evaluation()
     gate: Gate = Gate()
     scoring: Scoring = Scoring()
     monitoring: Monitoring = Monitoring()
@@ -66,6 +68,11 @@ class Params(Section):
     @model_validator(mode="after")
     def _drift_methods_fit(self) -> Params:
         self.monitoring.drift.require_methods_fit(self.features.categorical)
+        return self
+
+    @model_validator(mode="after")
+    def _evaluation_names_features(self) -> Params:
+        self.evaluation.require_features(self.features.names(), self.features.categorical)
         return self
 
     @property

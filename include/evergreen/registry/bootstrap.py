@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evergreen.training.intervals import calibrated
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -56,15 +58,3 @@ def compare_by_day(
         difference=float(difference.mean()), low=float(low), high=float(high),
         better=float((means < 0).mean()), worse=float((means > 0).mean()), needed=needed,
     )  # fmt: skip
-
-
-def calibrated(confidence: float, days: int) -> float:
-    """The bootstrap share that stands for `confidence` where only `days` blocks were resampled.
-
-    A percentile bootstrap of n blocks is too narrow: it has the variance with n in place of n - 1, and normal tails in
-    place of Student's. The expanded percentile puts both right: Phi(sqrt(n / (n - 1)) t(confidence; n - 1)), from
-    T. Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69 (2015), section 5.3.
-    """
-    from scipy import stats
-
-    return float(stats.norm.cdf((days / (days - 1)) ** 0.5 * stats.t.ppf(confidence, days - 1)))

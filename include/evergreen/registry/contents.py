@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.types import Schema
 
-_SECTIONS = ("training", "preprocess", "gate")
+_SECTIONS = ("training", "preprocess", "evaluation", "gate")
+EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,18 @@ def params(outcome: Outcome) -> dict[str, str]:
 
 
 def metrics(outcome: Outcome) -> dict[str, float]:
-    """metrics.json, flat: `roc_auc`, `baseline.roc_auc`, `confusion.tp`; a metric that is undefined is left out."""
+    """metrics.json, flat: `roc_auc`, `baseline.roc_auc`, `confusion.tp`; a metric that is undefined is left out.
+
+    The headlines of evaluation.json stand beside them as `evaluation.roc_auc.low`; older builds have none.
+    """
+    from evergreen.training.evaluation import Evaluation
+
     tree = json.loads((outcome.project.build / "metrics.json").read_text())
-    return {key: float(value) for key, value in _flat(tree) if value is not None}
+    found = {key: float(value) for key, value in _flat(tree) if value is not None}
+    path = outcome.project.build / EVALUATION
+    if path.exists():
+        found |= {f"evaluation.{key}": value for key, value in Evaluation.read(path).headlines()}
+    return found
 
 
 def tags(outcome: Outcome) -> dict[str, str]:
@@ -104,6 +114,8 @@ def log_files(client: MlflowClient, run: str, outcome: Outcome) -> None:
         folder = Path(scratch)
         for name in ("params.yaml", "dvc.lock", "snapshot.json", "build/metrics.json", "build/training.json"):
             shutil.copy(outcome.project.root / name, folder)
+        if (evaluation := outcome.project.build / EVALUATION).exists():  # builds of before it have none
+            shutil.copy(evaluation, folder)
         plots = outcome.project.build / "plots"
         shutil.copytree(plots, folder / "plots")
         for name, figure in figures(plots).items():

@@ -1,8 +1,9 @@
-"""evaluate: the twin's predictions of the gate window, their metrics and curves."""
+"""evaluate: the twin's predictions of the gate window, what they are worth, and curves."""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,16 +12,25 @@ from evergreen import clock
 from evergreen.disk import full_disk_is_said
 from evergreen.faults import point
 from evergreen.files import write_atomic
+from evergreen.params.prediction import Kind
 from evergreen.project import Project
 from evergreen.training.artifacts import load_model, predict
-from evergreen.training.curves import write_curves
+from evergreen.training.curves import curves_of, write_curves
+from evergreen.training.evaluation.assess import assess
+from evergreen.training.evaluation.baselines import rule_columns
+from evergreen.training.evaluation.days import Days
+from evergreen.training.evaluation.judged import Judged
+from evergreen.training.evaluation.records import Threshold
+from evergreen.training.evaluation.tables import tables_of
 from evergreen.training.frame import outcomes, read_frame, read_window, write_table
-from evergreen.training.metrics import best_threshold, binary_metrics, confusion, finite
+from evergreen.training.metrics import best_threshold, binary_metrics, cheapest_threshold, confusion, finite
 from evergreen.training.record import TrainingRecord
 from evergreen.training.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
+
+KIND: Kind = "binary"  # of every label that features.labels makes
 
 
 class EvaluateResult(BaseModel):
@@ -36,7 +46,7 @@ class EvaluateResult(BaseModel):
 
 @full_disk_is_said()
 def evaluate(project: Project) -> EvaluateResult:
-    """Write build/judged.parquet, build/metrics.json and build/plots/*.csv.
+    """Write build/judged.parquet, build/metrics.json, build/evaluation.json and build/plots/*.csv.
 
     Raises EvergreenError where `train` has not run, RegistryError where a model is not the recorded one.
     """
@@ -45,30 +55,60 @@ def evaluate(project: Project) -> EvaluateResult:
     with one_thread():
         rows = read_window(build / "features.parquet", project.params, record.judge_from, record.cutoff)
         y = rows["_label"].to_numpy(dtype="float64")
-        p = predict(load_model(build / "twin.pkl", record.twin_sha256), rows)
+        twin = load_model(build / "twin.pkl", record.twin_sha256)
+        p = predict(twin, rows)
         p_baseline = None
         if record.baseline_sha256:
             p_baseline = predict(load_model(build / "baseline.pkl", record.baseline_sha256), rows)
         threshold = _threshold(project, record)
         write_table(_judged(rows, p, p_baseline), build / "judged.parquet")
         point("evaluate.judged")
-        result = _result(y, p, p_baseline, threshold)
-        write_curves(build / "plots", y, p, threshold)
-    write_atomic(build / "metrics.json", _metrics(result, threshold, confusion(y, p, threshold)))
+        result = _result(y, p, p_baseline, threshold.value)
+        options = project.params.evaluation
+        judged = Judged(KIND, rows, y, p, p_baseline, record.categorical, threshold.value, options.cost)
+        _assess(project, record, judged, threshold, twin)
+    write_atomic(build / "metrics.json", _metrics(result, threshold.value, confusion(y, p, threshold.value)))
     return result
 
 
-def _threshold(project: Project, record: TrainingRecord) -> float:
-    """The threshold of highest F1 on the out-of-fold predictions of the rows known before the window.
+def _assess(project: Project, record: TrainingRecord, judged: Judged, threshold: Threshold, twin: Any) -> None:
+    """Write evaluation.json and the curves."""
+    params, build = project.params, project.build
+    days = Days.of(judged.rows["_time"], params.time_zone, params.evaluation)
+    trained = _trained(project, record)
+    evaluation = assess(
+        judged, days, params.evaluation, trained, partial(predict, twin), record.features, threshold, params.time_zone
+    )
+    evaluation.write(build / "evaluation.json")
+    point("evaluate.assessed")
+    curves = curves_of(judged.y, judged.p, threshold.value) | tables_of(judged, days, evaluation)
+    write_curves(build / "plots", curves)
+
+
+def _trained(project: Project, record: TrainingRecord) -> pd.DataFrame:
+    """The twin's training rows, as train split them: the last `twin_rows` that were known before the window."""
+    columns = rule_columns(project.params.evaluation, record.categorical)
+    bounds = [("_label_known_at", "<=", clock.naive(record.judge_from))]
+    rows = read_frame(project.build / "features.parquet", [*columns, "_label", "_label_known_at"], bounds)
+    known = rows[rows["_label"].notna()].sort_values("_label_known_at", kind="stable")
+    return known.iloc[max(len(known) - record.twin_rows, 0) :].reset_index(drop=True)
+
+
+def _threshold(project: Project, record: TrainingRecord) -> Threshold:
+    """The best threshold on the out-of-fold predictions of the rows known before the window: of lowest cost where
+    costs are configured, else of highest F1.
 
     None of the judged rows is among them. It is no rule of the twin's alone, though: these predictions are made by the
     refit's folds, whose fits have learned from the window's rows too. Folds of the twin's rows would cost as many fits
-    again, for one number that only precision, recall and F1 depend on.
+    again, for one number that only precision, recall, F1 and the cost depend on.
     """
     columns = ["_label_known_at", "_label", "p"]
     bounds = [("_label_known_at", "<=", clock.naive(record.judge_from))]
     reference = read_frame(project.build / "reference.parquet", columns, bounds)
-    return best_threshold(reference["_label"].to_numpy(), reference["p"].to_numpy())
+    y, p = reference["_label"].to_numpy(), reference["p"].to_numpy()
+    if cost := project.params.evaluation.cost:
+        return Threshold(value=cheapest_threshold(y, p, cost), by="cost", rows=len(y))
+    return Threshold(value=best_threshold(y, p), by="f1", rows=len(y))
 
 
 def _judged(rows: pd.DataFrame, p: Any, p_baseline: Any) -> Any:

@@ -1,37 +1,39 @@
 """The evaluation's curves as small CSV files, for `dvc plots` and for figures.
 
-One file a plot: roc, pr, calibration, histogram, confusion. Curves have at most 500 points; floats are written in
-full, so equal predictions give equal bytes.
+One file a plot. Curves have at most 500 points; floats are written in full, so equal predictions give equal bytes.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evergreen.faults import point
 from evergreen.files import write_atomic
-from evergreen.training.metrics import confusion
+from evergreen.training.metrics import confusion, probabilities
 
 POINTS = 500
-CALIBRATION_BINS = 10
 HISTOGRAM_BINS = 40
 
 Columns = dict[str, Sequence[Any]]
 
 
-def write_curves(folder: Path, y: Any, p: Any, threshold: float) -> None:
-    """Write every curve of the predictions `p` of the outcomes `y`; without rows the files hold their header only."""
-    both = 0 < y.sum() < len(y)
-    curves: dict[str, Columns] = {
+def curves_of(y: Any, p: Any, threshold: float) -> dict[str, Columns]:
+    """roc, pr, histogram and confusion of a binary model; without rows they have no points."""
+    usable = probabilities(p)
+    both = usable and 0 < y.sum() < len(y)
+    return {
         "roc": _roc(y, p) if both else {"fpr": [], "tpr": []},
         "pr": _precision_recall(y, p) if both else {"recall": [], "precision": []},
-        "calibration": _calibration(y, p),
-        "histogram": _histogram(y, p),
+        "histogram": _histogram(y, p) if usable else {"p": [], "negatives": [], "positives": []},
         "confusion": _confusion(y, p, threshold),
     }
+
+
+def write_curves(folder: Path, curves: Mapping[str, Columns]) -> None:
+    """Write each as a CSV file, and nothing else is left in the folder; what is not defined is empty."""
     shutil.rmtree(folder, ignore_errors=True)
     for name, columns in curves.items():
         write_atomic(folder / f"{name}.csv", _csv(columns))
@@ -52,19 +54,6 @@ def _precision_recall(y: Any, p: Any) -> Columns:
     precision, recall, _ = precision_recall_curve(y, p)
     points = _thin(len(recall))
     return {"recall": recall[points].tolist(), "precision": precision[points].tolist()}
-
-
-def _calibration(y: Any, p: Any) -> Columns:
-    """Rows in order of p, cut into ten groups of equal size: each one's mean p beside its rate of positives."""
-    import numpy as np
-
-    order = np.argsort(p, kind="stable")
-    groups = [group for group in np.array_split(order, CALIBRATION_BINS) if len(group)]
-    return {
-        "mean_p": [float(p[group].mean()) for group in groups],
-        "rate": [float(y[group].mean()) for group in groups],
-        "rows": [len(group) for group in groups],
-    }
 
 
 def _histogram(y: Any, p: Any) -> Columns:
@@ -92,5 +81,10 @@ def _thin(length: int) -> Any:
 
 
 def _csv(columns: Columns) -> str:
-    rows = zip(*columns.values(), strict=True)
-    return "".join(",".join(map(str, row)) + "\n" for row in [tuple(columns), *rows])
+    import csv
+    import io
+
+    stream = io.StringIO()
+    lines = csv.writer(stream, lineterminator="\n")
+    lines.writerows([tuple(columns), *zip(*columns.values(), strict=True)])
+    return stream.getvalue()
