@@ -2,6 +2,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# The optional extras are locked with the rest and installed by `make setup`, so that the tests run them.
+REQUIREMENTS := requirements.in requirements-lightgbm.in
 # Two test processes fit into 2 cores and 4 GB. A test file stays in one of them, so its fixtures are made once.
 TEST_PROCESSES ?= 2
 # What bench-ingest measures; two sizes show how memory grows.
@@ -54,8 +56,8 @@ check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked p
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@head -1 requirements.txt | grep -q "$$(git hash-object requirements.in)" \
-		|| { echo "requirements.txt is not locked from this requirements.in: run make lock"; exit 1; }
+	@head -1 requirements.txt | grep -q "$$(cat $(REQUIREMENTS) | git hash-object --stdin)" \
+		|| { echo "requirements.txt is not locked from $(REQUIREMENTS) as they are: run make lock"; exit 1; }
 	$(BIN)/evergreen check
 	$(BIN)/evergreen docs --check
 	@rm -f .venv/dvc.log
@@ -80,7 +82,7 @@ setup: .venv/ready .venv/kafka/ready ## make .venv with exactly the locked packa
 	@touch $@
 
 # sync also removes what is not locked. setuptools, which the editable install needs, is among the locked packages.
-.venv/ready: .venv/bin/uv requirements.txt requirements-data.txt pyproject.toml requirements.in
+.venv/ready: .venv/bin/uv requirements.txt requirements-data.txt pyproject.toml $(REQUIREMENTS)
 	@echo "installing the locked packages into .venv: about a minute"
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode \
 		requirements.txt requirements-data.txt
@@ -92,10 +94,10 @@ setup: .venv/ready .venv/kafka/ready ## make .venv with exactly the locked packa
 	$(BIN)/python -m evergreen.local.kafka_jars
 	@touch $@
 
-lock: .venv/bin/uv ## lock requirements.in into requirements.txt, for all platforms
+lock: .venv/bin/uv ## lock what is required into requirements.txt, for all platforms
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-		requirements.in --output-file requirements.txt
-	@{ echo "# locked by make lock from requirements.in, git blob $$(git hash-object requirements.in)"; \
+		$(REQUIREMENTS) --output-file requirements.txt
+	@{ echo "# locked by make lock from $(REQUIREMENTS), git blob $$(cat $(REQUIREMENTS) | git hash-object --stdin)"; \
 		cat requirements.txt; } > .venv/lock.txt && cp .venv/lock.txt requirements.txt
 
 clean: ## stop the servers; remove .venv, caches and built files, but not the state in .evergreen

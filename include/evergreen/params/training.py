@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from evergreen.params.base import Duration, Section
+
+EstimatorName = Literal["hist_gradient_boosting", "lightgbm", "random_forest", "decision_tree", "logistic", "ridge"]
+
+
+def _as_label(value: Any) -> Any:
+    """A label as text: YAML reads `true` and `1` as what they are."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+LabelName = Annotated[str, BeforeValidator(_as_label)]
+Weight = Annotated[float, Field(gt=0)]
 
 
 class Numeric(Section):
@@ -41,10 +54,16 @@ class OutOfFold(Section):
 class Training(Section):
     """The estimator and the rows it learns from."""
 
-    estimator: Literal["hist_gradient_boosting", "logistic"] = Field(description="Name in the estimator catalog.")
+    estimator: EstimatorName = Field(description="Name in the estimator catalog.")
     options: dict[str, Any] = Field(default_factory=dict, description="Arguments of the estimator.")
-    baseline: Literal["hist_gradient_boosting", "logistic"] | None = Field(
-        "logistic", description="A simpler model judged beside the candidate; null for none."
+    class_weight: Literal["balanced"] | dict[LabelName, Weight] | None = Field(
+        None,
+        description="Weight of each label's rows, such as `{true: 5}` (others 1), or `balanced`: by rarity. It shifts "
+        "the probabilities, so it needs a threshold, or a calibration, that knows of it.",
+    )
+    baseline: EstimatorName | None = Field(
+        "logistic",
+        description="A simpler model judged beside the candidate; null for none. A regression's is `ridge` by default.",
     )
     window: Duration | None = Field(None, description="Train on labels known in this span; null: all (expanding).")
     seed: int = 0

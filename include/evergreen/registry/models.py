@@ -102,16 +102,17 @@ def _log_model(run: Run, kind: str, model: Any, outcome: Outcome) -> str:
         import mlflow.pyfunc
         import mlflow.sklearn
 
-    from evergreen.training.estimators import skops_trusted
+    from evergreen.training.estimators import find, skops_trusted
 
     record = outcome.bundle.training
+    packages = (*_SERVED_BY, *find(record.estimator).packages)
     info = mlflow.sklearn.log_model(
         model,
         name=kind,
         serialization_format="skops",
         skops_trusted_types=skops_trusted(record.estimator),
         # Stated, since MLflow would otherwise start a process for half a minute to find out.
-        pip_requirements=[f"{package}=={version(package)}" for package in _SERVED_BY],
+        pip_requirements=[f"{package}=={version(package)}" for package in packages],
         signature=_signature(outcome),
         input_example=_example(outcome),
         pyfunc_predict_fn="predict_proba",

@@ -20,6 +20,7 @@ from evergreen.params import Params
 from evergreen.params.base import format_duration
 from evergreen.project import Project
 from evergreen.training.environment import environment
+from evergreen.training.estimators import find
 from evergreen.training.fitting import Job, run
 from evergreen.training.frame import META, outcomes, read_frame, write_table
 from evergreen.training.metrics import binary_metrics, finite
@@ -174,6 +175,6 @@ def _record(params: Params, meta: pd.DataFrame, parts: Split, hashes: dict[str, 
         baseline=params.training.baseline,
         features=recipe.names,
         categorical=recipe.categorical,
-        environment=environment(),
+        environment=environment(find(recipe.estimator).packages),
         **{f"{name}_sha256": sha256 for name, sha256 in hashes.items()},
     )

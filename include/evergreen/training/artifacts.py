@@ -39,10 +39,11 @@ def load_model(path: Path, sha256: str) -> Any:
 
 
 def predict(model: Any, frame: pd.DataFrame) -> Any:
-    """P(label = 1) of each row as float64, by a fitted Pipeline of ours.
+    """What a fitted Pipeline of ours says of each row, as float64.
 
-    `frame` has at least the model's features, of any numeric or text types; a category that the model has not seen
-    counts as missing. Raises EvergreenError for a missing column.
+    Of shape (rows,): P(label = 1), or a regression's value. Of a multiclass label (rows, classes), where a class that
+    the fit has not seen has 0. `frame` has at least the model's features, of any numeric or text types; a category
+    that the model has not seen counts as missing. Raises EvergreenError for a missing column.
     """
     import numpy as np
 
@@ -51,7 +52,15 @@ def predict(model: Any, frame: pd.DataFrame) -> Any:
     used = {name: columns for name, _, columns in model.named_steps["preprocess"].transformers}
     categorical = list(used.get("categorical", []))
     rows = inputs(frame, [*used.get("numeric", []), *categorical], categorical)
+    classes = getattr(model, "n_classes_", None)
     if rows.empty:
-        return np.empty(0, dtype="float64")
+        return np.empty(0 if classes is None else (0, classes), dtype="float64")
     with one_thread():
-        return np.ascontiguousarray(model.predict_proba(rows)[:, 1], dtype="float64")
+        if not hasattr(model, "predict_proba"):
+            return np.ascontiguousarray(model.predict(rows), dtype="float64")
+        p = model.predict_proba(rows)
+    if classes is None:
+        return np.ascontiguousarray(p[:, 1], dtype="float64")
+    said = np.zeros((len(rows), classes), dtype="float64")
+    said[:, model.classes_.astype("int64")] = p
+    return said

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.metadata import version
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
 
 
-def environment() -> dict[str, str]:
-    """Versions and the numeric kernels in use.
+def environment(further: Iterable[str] = ()) -> dict[str, str]:
+    """Versions and the numeric kernels in use; `further` names packages that this model needs beside the others.
 
     The same versions on another kind of processor can differ in the last bits: compare `blas`, `simd` and `libc`
     before calling a differing hash an error.
@@ -22,7 +23,7 @@ def environment() -> dict[str, str]:
     features = getattr(import_module("numpy._core._multiarray_umath"), "__cpu_features__", {})
     return {
         "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
+        **{package: version(package) for package in (*PACKAGES, *further)},
         "system": platform.system(),
         "machine": platform.machine(),
         "libc": " ".join(platform.libc_ver()).strip(),

@@ -6,13 +6,16 @@ that it is fitted on; a level it has not seen counts as missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params import Params
+from evergreen.params.prediction import Kind
 from evergreen.params.training import Preprocess
-from evergreen.training.estimators import Estimator, find
+from evergreen.training.estimators import Estimator, Setting, find
+from evergreen.training.weights import weights_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a fit needs beside its rows."""
+    """All that a fit needs beside its rows. `weights` maps each label to the weight of its rows."""
 
     estimator: str
     options: dict[str, Any]
@@ -28,12 +31,16 @@ class Recipe:
     names: tuple[str, ...]
     categorical: tuple[str, ...]
     seed: int
+    kind: Kind = "binary"
+    n_classes: int = 2
+    weights: str | Mapping[float, float] | None = None
 
     @classmethod
     def candidate(cls, params: Params) -> Recipe:
         """The configured estimator."""
         training = params.training
-        return cls.of(params, training.estimator, training.options, params.preprocess)
+        recipe = cls.of(params, training.estimator, training.options, params.preprocess)
+        return replace(recipe, weights=weights_of(training.class_weight, recipe.kind))
 
     @classmethod
     def baseline(cls, params: Params) -> Recipe | None:
@@ -44,54 +51,94 @@ class Recipe:
     @classmethod
     def of(cls, params: Params, name: str, options: dict[str, Any], preprocess: Preprocess) -> Recipe:
         """A recipe on this use case's features; raise ParamsError for an option that the estimator lacks."""
-        entry = find(name)
-        entry.check_options(options)
+        kind: Kind = "binary"
+        entry = find(name, kind)
+        entry.check_options(options, kind)
         features = params.features
         categorical = tuple(feature for feature in features.names() if feature in features.categorical)
         return cls(
-            name, dict(options), entry.suited(preprocess), tuple(features.names()), categorical, params.training.seed
+            name,
+            dict(options),
+            entry.suited(preprocess),
+            tuple(features.names()),
+            categorical,
+            params.training.seed,
+            kind,
         )
 
 
 def fit(recipe: Recipe, rows: pd.DataFrame, labels: Any) -> Any:
-    """The fitted Pipeline on `rows` as `frame.inputs` gives them and `labels` of 0.0 and 1.0.
+    """The fitted Pipeline on `rows` as `frame.inputs` gives them, and `labels` as floats: see `Recipe.kind`.
 
     A column without any value in these rows is left out: it says nothing, and estimators stumble over it.
     Raises ParamsError for an option's value that the estimator refuses, and EvergreenError for more levels than it
-    can take.
+    can take, and for a classifier's rows that all have one label.
     """
-    entry = find(recipe.estimator)
+    from sklearn.pipeline import Pipeline
+
+    entry = find(recipe.estimator, recipe.kind)
+    _require_classes(recipe, labels)
     used = [name for name in recipe.names if rows[name].notna().any()]
     if not used:
         raise EvergreenError("every feature is empty in all training rows; look at build/features.parquet")
     categorical = [name for name in used if name in recipe.categorical]
+    numeric = [name for name in used if name not in categorical]
     _check_levels(entry, recipe, rows, categorical)
-    model = build(recipe, [name for name in used if name not in categorical], categorical)
+    preprocess = preprocessing(recipe, numeric, categorical)
+    steps = [("preprocess", preprocess), *_limit(entry)]
+    table = rows
+    for _, step in steps:
+        table = step.fit_transform(table, labels)
+    native = recipe.preprocess.categorical.encode == "native"
+    places = range(len(numeric), len(numeric) + len(categorical)) if native else ()
+    setting = Setting(recipe.kind, recipe.options, recipe.seed, places, (), recipe.weights)
+    model = Pipeline([*steps, ("estimator", _fit(entry, setting, table, labels))])
+    if recipe.kind == "multiclass":
+        model.n_classes_ = recipe.n_classes  # a fit may have seen fewer
+    return model
+
+
+def _limit(entry: Estimator) -> list[tuple[str, Any]]:
+    """A step that keeps numbers within float32, where the estimator would give up on the first larger one."""
+    import numpy as np
+    from sklearn.preprocessing import FunctionTransformer
+
+    if not entry.float32:
+        return []
+    largest = float(np.finfo("float32").max)
+    return [("limit", FunctionTransformer(np.clip, kw_args={"a_min": -largest, "a_max": largest}))]
+
+
+def _fit(entry: Estimator, setting: Setting, table: Any, labels: Any) -> Any:
     try:
-        return model.fit(rows, labels)
-    except ValueError as error:
-        if type(error).__name__ == "InvalidParameterError":
+        return entry.make(setting).fit(table, labels, **entry.fit_arguments(setting))
+    except Exception as error:
+        # What scikit-learn and LightGBM say of an option's value; the latter's is no ValueError.
+        if type(error).__name__ in ("InvalidParameterError", "LightGBMError"):
             raise ParamsError(f"training.options: {error}") from None
         raise
 
 
-def build(recipe: Recipe, numeric: list[str], categorical: list[str]) -> Any:
-    """The unfitted Pipeline: numeric columns first, then the categorical ones."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.pipeline import Pipeline
+def _require_classes(recipe: Recipe, labels: Any) -> None:
+    import numpy as np
 
-    native = recipe.preprocess.categorical.encode == "native"
-    places = [len(numeric) + place for place in range(len(categorical))] if native else []
+    if recipe.kind == "regression":
+        return
+    found = np.unique(labels)
+    if len(found) < 2:
+        said = f"all {len(labels)} rows to learn from have the label {found[0]:g}" if len(found) else "there is no row"
+        raise EvergreenError(f"{said}: a classifier needs two. Check prediction.label.value, or wait for more labels")
+
+
+def preprocessing(recipe: Recipe, numeric: Sequence[str], categorical: Sequence[str]) -> Any:
+    """The unfitted preprocessing: numeric columns first, then the categorical ones."""
+    from sklearn.compose import ColumnTransformer
+
     steps = [
-        ("numeric", _numeric(recipe.preprocess), numeric),
-        ("categorical", _categories(recipe.preprocess), categorical),
+        ("numeric", _numeric(recipe.preprocess), list(numeric)),
+        ("categorical", _categories(recipe.preprocess), list(categorical)),
     ]
-    return Pipeline(
-        [
-            ("preprocess", ColumnTransformer([step for step in steps if step[2]])),
-            ("estimator", find(recipe.estimator).make(recipe.options, recipe.seed, places)),
-        ]
-    )
+    return ColumnTransformer([step for step in steps if step[2]])
 
 
 def _numeric(preprocess: Preprocess) -> Any:

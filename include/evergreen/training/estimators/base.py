@@ -2,56 +2,103 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from evergreen.errors import ParamsError
+from evergreen.params.base import nearest
+from evergreen.params.prediction import Kind
 from evergreen.params.training import Categorical, Numeric, Preprocess
 
-# Given by us: the seed, the places of the categories, and what would print or keep state between fits.
-MANAGED = {"categorical_features", "monotonic_cst", "n_jobs", "penalty", "random_state", "verbose", "warm_start"}
+CLASSES: tuple[Kind, ...] = ("binary", "multiclass")
+EVERY: tuple[Kind, ...] = (*CLASSES, "regression")
+
+# Given by us: the seed, the places of the categories, and what would print, run in parallel or keep state between fits.
+MANAGED = {"categorical_features", "n_jobs", "penalty", "random_state", "verbose", "warm_start"}
+# Options that every estimator calls otherwise: params.yaml has one key for them.
+OURS = {"class_weight": "training.class_weight", "monotonic_cst": "training.monotonic"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an estimator is made of. Places count its input columns, after preprocessing, from 0.
+
+    `categories` are the places of the integer-coded categories, `monotonic` holds -1, 0 or 1 a place (empty: no
+    constraint). `weights` maps each label to the weight of its rows.
+    """
+
+    kind: Kind = "binary"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    categories: Sequence[int] = ()
+    monotonic: Sequence[int] = ()
+    weights: str | Mapping[float, float] | None = None
+
+    @property
+    def weighted(self) -> dict[str, Any]:
+        """The weights as a classifier's argument, for those that are given."""
+        if self.weights is None:
+            return {}
+        return {"class_weight": self.weights if isinstance(self.weights, str) else dict(self.weights)}
+
+    @property
+    def constrained(self) -> dict[str, Any]:
+        """The monotonic constraints as scikit-learn's argument, for those that are given."""
+        return {"monotonic_cst": list(self.monotonic)} if any(self.monotonic) else {}
+
+
+def _nothing(setting: Setting) -> dict[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """One scikit-learn classifier and what the Pipeline must do for it.
+    """One estimator and what the Pipeline must do for it.
 
-    `make(options, seed, categories)` gives the unfitted classifier; `categories` are the places of the native
-    categorical columns among its inputs. `native` says that it takes nulls and integer-coded categories itself.
-    `skops_trusted` lists the types of its fitted Pipeline that skops does not trust by itself.
+    `make(setting)` gives the unfitted estimator, and `fit_arguments(setting)` what its `fit` is told beside rows and
+    labels. `nulls` and `categories` say that it takes nulls and integer-coded categories itself; `linear` that its
+    inputs must be of one scale, `float32` that it refuses numbers that are too large for one. `skops_trusted` lists
+    the types of its fitted Pipeline that skops does not trust by itself, `packages` what it needs beyond the packages
+    that serve every model.
     """
 
     name: str
-    make: Callable[[Mapping[str, Any], int, list[int]], Any]
-    native: bool
-    skops_trusted: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    make: Callable[[Setting], Any]
+    nulls: bool
+    categories: bool
+    linear: bool = False
+    float32: bool = False
+    monotonic: bool = False
     max_levels: int | None = None
+    skops_trusted: tuple[str, ...] = ("numpy.dtype",)
+    packages: tuple[str, ...] = ()
+    fit_arguments: Callable[[Setting], dict[str, Any]] = _nothing
 
-    def known_options(self) -> list[str]:
+    def known_options(self, kind: Kind | None = None) -> list[str]:
         """The options that params.yaml may give."""
-        return sorted(set(self.make({}, 0, []).get_params(deep=False)) - MANAGED)
+        made = self.make(Setting(kind or self.kinds[0]))
+        return sorted(set(made.get_params(deep=False)) - MANAGED - set(OURS))
 
-    def check_options(self, options: Collection[str]) -> None:
+    def check_options(self, options: Collection[str], kind: Kind | None = None) -> None:
         """Raise ParamsError for an option that the estimator does not have, naming the ones it has."""
-        known = self.known_options()
+        known = self.known_options(kind)
         for option in options:
+            if option in OURS:
+                raise ParamsError(f"training.options: `{option}` has a key of its own here: set {OURS[option]}")
             if option not in known:
-                near = difflib.get_close_matches(option, known, n=1)
-                hint = f"did you mean `{near[0]}`? " if near else ""
                 raise ParamsError(
                     f"training.options: {self.name} has no option `{option}` that can be set here; "
-                    f"{hint}Known: {', '.join(known)}"
+                    f"{nearest(option, known)}"
                 )
 
     def suited(self, preprocess: Preprocess) -> Preprocess:
-        """`preprocess` with what the estimator cannot do without: a linear model needs numbers, without nulls."""
-        if self.native:
-            return preprocess
-        impute = preprocess.numeric.impute
-        encode = preprocess.categorical.encode
-        return Preprocess(
-            numeric=Numeric(impute="median" if impute == "none" else impute, scale="standard"),
-            categorical=Categorical(encode="one_hot" if encode == "native" else encode),
-        )
+        """`preprocess` with what the estimator cannot do without, such as numbers without nulls on one scale."""
+        impute, scale, encode = preprocess.numeric.impute, preprocess.numeric.scale, preprocess.categorical.encode
+        if impute == "none" and not self.nulls:
+            impute = "median"
+        if encode == "native" and not self.categories:
+            encode = "one_hot" if self.linear else "ordinal"
+        numeric = Numeric(impute=impute, scale="standard" if self.linear else scale)
+        return Preprocess(numeric=numeric, categorical=Categorical(encode=encode))

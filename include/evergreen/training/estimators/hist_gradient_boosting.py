@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from evergreen.training.estimators.base import Estimator
+from evergreen.training.estimators.base import EVERY, Estimator, Setting
 
 
-def make(options: Mapping[str, Any], seed: int, categories: list[int]) -> Any:
-    """The unfitted classifier. Early stopping is off by default: it would hold out rows at random, not by time."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
+def make(setting: Setting) -> Any:
+    """The unfitted estimator. Early stopping is off by default: it would hold out rows at random, not by time."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    settings = {"early_stopping": False, **options}
-    return HistGradientBoostingClassifier(random_state=seed, categorical_features=categories or None, **settings)
+    kind = HistGradientBoostingRegressor if setting.kind == "regression" else HistGradientBoostingClassifier
+    return kind(
+        random_state=setting.seed,
+        categorical_features=list(setting.categories) or None,
+        **{"early_stopping": False, **setting.options},
+        **setting.weighted,
+        **setting.constrained,
+    )
 
 
 HIST_GRADIENT_BOOSTING = Estimator(
     name="hist_gradient_boosting",
+    kinds=EVERY,
     make=make,
-    native=True,
+    nulls=True,
+    categories=True,
+    monotonic=True,
+    max_levels=255,
     skops_trusted=(
         "functools.partial",
         "numpy.dtype",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.utils.validation.check_array",
     ),
-    max_levels=255,
 )

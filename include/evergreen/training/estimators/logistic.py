@@ -1,18 +1,17 @@
-"""Logistic regression: the baseline that a candidate is shown beside."""
+"""Logistic regression: the baseline that a classifier is shown beside."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from evergreen.training.estimators.base import Estimator
+from evergreen.training.estimators.base import CLASSES, Estimator, Setting
 
 
-def make(options: Mapping[str, Any], seed: int, categories: list[int]) -> Any:
+def make(setting: Setting) -> Any:
     """The unfitted classifier; it never gets native categories."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(random_state=seed, **{"max_iter": 1000, **options})
+    return LogisticRegression(random_state=setting.seed, **{"max_iter": 1000, **setting.options}, **setting.weighted)
 
 
-LOGISTIC = Estimator(name="logistic", make=make, native=False, skops_trusted=("numpy.dtype",))
+LOGISTIC = Estimator(name="logistic", kinds=CLASSES, make=make, nulls=False, categories=False, linear=True)
