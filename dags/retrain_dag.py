@@ -8,8 +8,9 @@ rows that neither has learned from; `promote` moves the champion if, and only if
 
 **When.** Nightly at 03:00 (`schedule.retrain`), or when a retrain request rings.
 
-**What to read.** *MLflow run* in the Details of `train` and `track`; the verdict with its numbers in the log of `gate`
-and in `evergreen decisions show`. `inconclusive` means that nothing could be shown either way; the champion stays.
+**What to read.** *Model card* and *MLflow run* in the Details of `track`; the verdict with its numbers in the log of
+`gate` and in `evergreen decisions show`. `inconclusive` means that nothing could be shown either way; the champion
+stays.
 
 **When it fails.** Every task first makes sure that its build is there and then does only what is missing, so clear the
 failed task. Nothing is promoted by a failed run. MLflow being away fails `track` and `promote` only; their retries
@@ -68,7 +69,9 @@ def track(name: str, build: str) -> str:
     """Complete the MLflow run; commit, tag and push the build; register its model."""
     from evergreen.stages import track as stage
 
-    link("mlflow_run", stage.track(project(name), build).run_url)
+    result = stage.track(project(name), build)
+    link("mlflow_run", result.run_url)
+    link("model_card", result.card and f"/evergreen/{name}_retrain/pages/{result.card}")
     return build
 
 

@@ -35,14 +35,19 @@ may_see = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
 
 @app.get("/{dag_id}/pages/{path:path}", dependencies=[may_see])
 def page(dag_id: str, path: str) -> FileResponse:
-    """A page that the DAG's use case wrote: a report of the monitor, or what a validation found.
+    """A page that the DAG's use case wrote: a report of the monitor, what a validation found, or a model card.
 
     `path` is relative to the state folder. A monitor DAG's people see its use case's reports, an ingest DAG's what its
-    validations found, and nothing else is served.
+    validations found, a retrain DAG's its model cards, and nothing else is served.
     """
     home = Home(Path(os.environ["EVERGREEN_HOME"]).resolve())
     name, _, stage = dag_id.rpartition("_")
-    folder = {"monitor": home.reports(name), "ingest": home.lake(name) / "validation"}.get(stage) if name else None
+    folders = {
+        "monitor": home.reports(name),
+        "ingest": home.lake(name) / "validation",
+        "retrain": home.cards(name),
+    }
+    folder = folders.get(stage) if name else None
     place = (home.root / path).resolve()
     if folder is None or not place.is_relative_to(folder) or place.suffix not in TYPES or not place.is_file():
         raise HTTPException(404, "no such page; the task may not have written it yet, or it was cleaned up")
@@ -64,6 +69,13 @@ class MlflowRunLink(_Link):
 
     name = "MLflow run"
     xcom_key = "link_mlflow_run"
+
+
+class ModelCardLink(_Link):
+    """From track and gate to the version's model card."""
+
+    name = "Model card"
+    xcom_key = "link_model_card"
 
 
 class DriftReportLink(_Link):
@@ -92,4 +104,4 @@ class EvergreenPlugin(AirflowPlugin):
 
     name = "evergreen"
     fastapi_apps = [{"app": app, "url_prefix": "/evergreen", "name": "Evergreen"}]
-    operator_extra_links = [MlflowRunLink(), DriftReportLink(), MonitorSummaryLink(), ValidationLink()]
+    operator_extra_links = [MlflowRunLink(), ModelCardLink(), DriftReportLink(), MonitorSummaryLink(), ValidationLink()]

@@ -14,6 +14,7 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     models/<name>/<id>/                     a registered build's model, twin and reference
     evidence/<sha256>.parquet               the rows that a decision was made on
     reports/<name>/                         Evidently reports
+    cards/<name>/<id>.html                  a build's model card
     dvc/cache, dvc/remote                   the shared DVC cache, the default remote
     dvc/site/<name>/<id>/                   what DVC notes for itself of one build
     connections.json                        of the servers that `evergreen up` starts; only its owner reads it
@@ -60,6 +61,12 @@ class Home:
 
     def reports(self, name: str) -> Path:
         return self.root / "reports" / name
+
+    def cards(self, name: str) -> Path:
+        return self.root / "cards" / name
+
+    def card(self, name: str, build: str) -> Path:
+        return self.cards(name) / f"{build}.html"
 
     @property
     def evidence(self) -> Path:

@@ -33,6 +33,7 @@ class Candidates:
         tagged, found = scene.tagged(), []
         for build in sorted(scene.expired()):
             places = [scene.home.models(scene.name) / build, record_place(scene.clone, build)]
+            places += [scene.home.card(scene.name, build)]
             places += [scene.clone.worktree(build), scene.clone.dvc_scratch(build)]
             if build in tagged or any(place.exists() for place in places):
                 found.append(Item(build, sum(map(size_of, places))))
@@ -53,6 +54,7 @@ def _forget(scene: Scene, build: str) -> None:
     remove(scene.clone.dvc_scratch(build))
     point("gc.build.worktree")
     remove(scene.home.models(scene.name) / build)
+    remove(scene.home.card(scene.name, build))
     point("gc.build.bundle")
     tag = f"refs/tags/{build_tag(scene.name, build)}"
     (scene.clone.repository / ".git" / f"{tag}.lock").unlink(missing_ok=True)  # a killed writer's: its lock is ours

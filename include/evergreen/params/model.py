@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from evergreen.params.base import Section, nearest
+from evergreen.params.card import Card
 from evergreen.params.evaluation import Evaluation
 from evergreen.params.features import Features
 from evergreen.params.gate import Gate
@@ -41,6 +42,7 @@ class Params(Section):
     monitoring: Monitoring = Monitoring()
     schedule: Schedule = Schedule()
     retention: Retention = Retention()
+    card: Card = Card()
     services: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,29}$")], Service] = Field(
         default_factory=dict,
         max_length=10,

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,13 @@ class Outcome:
     project: Project
     bundle: Bundle
     commit: Commit
+
+    @cached_property
+    def images(self) -> dict[str, bytes]:
+        """The build's plots as PNG, by name; equal plots give equal bytes."""
+        from evergreen.training.plots import images
+
+        return images(self.project.build / "plots")
 
     @property
     def snapshot(self) -> dict[str, Any]:
@@ -106,10 +114,8 @@ def log_dataset(client: MlflowClient, run: str, outcome: Outcome) -> None:
     client.log_inputs(run, datasets=inputs)
 
 
-def log_files(client: MlflowClient, run: str, outcome: Outcome) -> None:
-    """Upload params.yaml (the feature definitions), what describes the build, and its curves as CSV and PNG."""
-    from evergreen.training.plots import figures
-
+def log_files(client: MlflowClient, run: str, outcome: Outcome, card: Path | None) -> None:
+    """Upload params.yaml (the feature definitions), what describes the build, its card, and its curves."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name in ("params.yaml", "dvc.lock", "snapshot.json", "build/metrics.json", "build/training.json"):
@@ -118,8 +124,10 @@ def log_files(client: MlflowClient, run: str, outcome: Outcome) -> None:
             shutil.copy(evaluation, folder)
         plots = outcome.project.build / "plots"
         shutil.copytree(plots, folder / "plots")
-        for name, figure in figures(plots).items():
-            figure.savefig(folder / "plots" / f"{name}.png", dpi=100)
+        for name, image in outcome.images.items():
+            (folder / "plots" / f"{name}.png").write_bytes(image)
+        if card is not None:
+            shutil.copy(card, folder / "card.html")
         client.log_artifacts(run, str(folder))
 
 

@@ -38,8 +38,9 @@ def register(client: MlflowClient, run: str, outcome: Outcome, models: dict[str,
         marks = {key: tags[key] for key in ("evergreen.cutoff", "evergreen.snapshot", "evergreen.bundle")}
         marks |= {BUILD: f"{name}/{build}", "evergreen.twin": models["twin"]}
         source = models["model"]
+        note = f"Build `{build}`: its run's artifacts hold the model card (card.html), metrics and plots."
         version = client.create_model_version(
-            name, source, run_id=run, tags=marks, model_id=source.removeprefix("models:/")
+            name, source, run_id=run, tags=marks, model_id=source.removeprefix("models:/"), description=note
         )
     point("track.versioned")
     client.set_registered_model_alias(name, CHALLENGER, str(version.version))

@@ -5,6 +5,7 @@ It works from the outputs of the DVC stages, so a build whose stages were cache 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from evergreen.builds.commit import Commit, commit_build
 from evergreen.builds.records import Build, Clone
 from evergreen.builds.worktree import ensure_build, held
+from evergreen.card.page import store_card
 from evergreen.disk import full_disk_is_said
 from evergreen.faults import point
 from evergreen.locks import lock
@@ -42,6 +44,7 @@ class TrackResult(BaseModel):
     run_id: str | None = None
     run_url: str | None = None
     version: int | None = None
+    card: str | None = None  # relative to the home; None for a build of before there were evaluations
 
 
 @full_disk_is_said()
@@ -62,7 +65,14 @@ def _record(project: Project, build: str, here: Build, commit: Commit) -> TrackR
     """Store the bundle of a committed build, complete its MLflow run and register its model."""
     outcome = Outcome(here.project, store_bundle(here.project, build), commit)
     point("track.stored")
-    result = TrackResult(build=build, commit=commit.sha, tag=commit.tag, bundle=outcome.bundle.sha256)
+    card = store_card(outcome)
+    result = TrackResult(
+        build=build,
+        commit=commit.sha,
+        tag=commit.tag,
+        bundle=outcome.bundle.sha256,
+        card=card and str(card.relative_to(project.home.root)),
+    )
     if tracking_uri() is None:
         return result
     then = (
@@ -76,7 +86,7 @@ def _record(project: Project, build: str, here: Build, commit: Commit) -> TrackR
             version = int(found.version)
         else:
             run = client.get_run(open_run(client, here.project.home, here.project.name, build))
-            version = _complete(client, run, outcome)
+            version = _complete(client, run, outcome, card)
     url = url_of(run.info.experiment_id, run.info.run_id)
     return result.model_copy(update={"run_id": run.info.run_id, "run_url": url, "version": version})
 
@@ -85,7 +95,7 @@ def _is_complete(run: Run, outcome: Outcome) -> bool:
     return bool(run.info.status == "FINISHED") and run.data.tags.get(COMPLETE) == outcome.lock_sha256
 
 
-def _complete(client: MlflowClient, run: Run, outcome: Outcome) -> int:
+def _complete(client: MlflowClient, run: Run, outcome: Outcome, card: Path | None) -> int:
     """Fill the run from the build's outputs, register the model and finish the run; return the version."""
     import mlflow
     from mlflow.entities import Metric, Param, RunTag
@@ -104,7 +114,7 @@ def _complete(client: MlflowClient, run: Run, outcome: Outcome) -> int:
         )
         point("track.described")
         contents.log_dataset(client, run_id, outcome)
-        contents.log_files(client, run_id, outcome)
+        contents.log_files(client, run_id, outcome, card)
         point("track.filled")
         version = register(client, run_id, outcome, models, tags)
         point("track.registered")

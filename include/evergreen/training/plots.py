@@ -36,6 +36,18 @@ def figures(folder: Path) -> dict[str, Figure]:
     return {name: _figure(TITLES[name], draw[name], columns) for name, columns in found.items()}
 
 
+def images(folder: Path) -> dict[str, bytes]:
+    """The figures of `folder` as PNG."""
+    import io
+
+    found = {}
+    for name, figure in figures(folder).items():
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=100)
+        found[name] = stream.getvalue()
+    return found
+
+
 def _figure(title: str, draw: Any, columns: dict[str, list[Any]]) -> Figure:
     from matplotlib.figure import Figure
 

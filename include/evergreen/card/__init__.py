@@ -1,0 +1,1 @@
+"""The model card: one page a version, of what was recorded with its build."""

@@ -1,0 +1,51 @@
+"""What a card must warn of, derived from the figures themselves; people add theirs in params.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evergreen.card.facts import Facts
+from evergreen.params.base import format_duration
+from evergreen.training.evaluation.records import Evaluation, Figure
+
+
+def limits_of(facts: Facts) -> list[str]:
+    """Sentences; those that people wrote come first."""
+    return [*facts.params.card.limits, *_judged(facts), *_weak(facts.evaluation)]
+
+
+def _judged(facts: Facts) -> Iterator[str]:
+    training, evaluation = facts.training, facts.evaluation
+    yield (
+        "The figures are the twin's: trained up to the gate window and judged on it. The model that serves has learned "
+        f"from that window too ({training.rows - training.twin_rows:,} rows more) and is itself not judged."
+    )
+    yield (
+        f"One window of {evaluation.days} days judges it. Intervals resample its days: they say how sure a figure is "
+        "for days like these, not for another season."
+    )
+    if facts.params.training.window:
+        yield f"It has learned from {format_duration(facts.params.training.window)} alone."
+    if not evaluation.metrics.get(evaluation.primary, Figure(value=None)).low:
+        yield "The window is too short for intervals."
+
+
+def _weak(evaluation: Evaluation) -> Iterator[str]:
+    """Where it is no better than a simple rule, where it is weakest, and what could not be looked at."""
+    for baseline in evaluation.baselines:
+        found = baseline.difference.get(evaluation.primary)
+        if found is None or found.high is None or found.high >= 0:
+            yield f"It was not shown to be better than the baseline `{baseline.name}` in {evaluation.primary}."
+    segments = evaluation.segments
+    if segments.worst_pairs:
+        yield f"Weakest pair of segments by {segments.by}: {segments.worst_pairs[0].name}."
+    small = sum(not one.metrics for found in segments.columns.values() for one in found)
+    if small:
+        yield f"{small} segments have fewer than {segments.least_rows} judged rows: nothing is said of them."
+    for column, count in segments.left_out.items():
+        yield f"{count} rarer levels of {column} are not shown."
+    for fair in evaluation.fairness:
+        if any(not group.metrics for group in fair.groups):
+            yield f"Some groups of {fair.column} have too few rows to be compared."
+    if not evaluation.fairness:
+        yield "No sensitive column is configured (evaluation.sensitive): nothing is said of fairness between groups."

@@ -1,0 +1,94 @@
+"""The model card: what was recorded, nothing else, in one page that acts on nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from evergreen.builds.commit import Commit, commit_build
+from evergreen.builds.records import Build
+from evergreen.card.facts import Facts, facts_of
+from evergreen.card.limits import limits_of
+from evergreen.card.page import card
+from evergreen.card.sections import definitions
+from evergreen.params.card import Card
+from evergreen.params.features import Features
+from evergreen.project import Project
+from evergreen.stages.track import track
+from evergreen.training.evaluation.records import Figure
+from tests.finished import finish, make_clone, open_with_snapshot
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """A finished build."""
+    return finish(open_with_snapshot(make_clone(tmp_path_factory.mktemp("card"), "carded")))
+
+
+@pytest.fixture(scope="module")
+def facts(build: Build) -> Facts:
+    """Its facts, with one picture."""
+    return facts_of(build.project, build.id, Commit("c0ffee", build.tag), {"roc": b"\x89PNG"})
+
+
+def test_it_is_stored_once_and_found_by_the_build(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    project = Project.load(build.clone.repository)
+    result = track(project, build.id)
+    place = project.home.root / str(result.card)
+    assert place == project.home.card("carded", build.id)
+    page = place.read_text()
+    assert commit_build(build).sha in page
+    assert page.count("data:image/png;base64,") >= 5
+    place.unlink()
+    track(project, build.id)
+    assert place.read_text() == page, "equal facts, equal bytes"
+
+
+def test_it_holds_figures_with_intervals_beside_baselines_and_the_lineage(facts: Facts) -> None:
+    page = card(facts)
+    auc = facts.evaluation.metrics["roc_auc"]
+    assert f"<td>{auc.value:,.4g} [{auc.low:,.4g}, {auc.high:,.4g}]</td>" in page
+    for baseline in facts.evaluation.baselines:
+        assert f"<th>{baseline.name}</th>" in page
+    for text in (facts.build, "c0ffee", facts.training.model_sha256, facts.snapshot["id"], *facts.outputs.values()):
+        assert text in page
+    assert facts.training.environment["scikit-learn"] in page
+    for heading in ("Data", "Metrics", "Decisions and cost", "Plots", "Segments", "Features", "Limits", "Lineage"):
+        assert f"<h2>{heading}</h2>" in page
+
+
+def test_it_runs_nothing_asks_nobody_and_escapes_what_it_is_told(facts: Facts) -> None:
+    words = Card(intended_use="<script>alert(1)</script> & more", limits=("Not for <b>people</b>.",))
+    page = card(replace(facts, params=facts.params.model_copy(update={"card": words})))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
+    assert "Not for &lt;b&gt;people&lt;/b&gt;." in page
+    assert not re.search(r"<script|<link|https?://", page)
+
+
+def test_limits_say_what_the_figures_do_not(facts: Facts) -> None:
+    assert limits_of(facts)[0].startswith("The figures are the twin's")
+    weak = tuple(
+        one.model_copy(update={"difference": {**one.difference, facts.evaluation.primary: Figure(value=0.1, high=0.3)}})
+        for one in facts.evaluation.baselines
+    )
+    other = replace(facts, evaluation=facts.evaluation.model_copy(update={"baselines": weak}))
+    said = [text for text in limits_of(other) if "not shown to be better" in text]
+    assert len(said) == len(weak) > 0
+
+
+def test_a_feature_is_told_as_it_is_defined() -> None:
+    features = Features.model_validate(
+        {
+            "row": {"hour": "hour(at)"},
+            "latest": {"weather": {"by": ["place"], "columns": ["temp"], "max_age": "6 hours"}},
+            "trailing": {"late": {"table": "trips", "by": {"line": "route"}, "mean": "late > 5", "over": "7 days"}},
+        }
+    )
+    assert dict(definitions(features)) == {
+        "hour": "hour(at)",
+        "temp": 'latest "temp" of weather by place, at most 6 hours old',
+        "late": "mean of late > 5 in trips by route, over 7 days",
+    }
