@@ -1,4 +1,4 @@
-"""The benchmark of the sources runs, on a few rows; what it measures there means nothing."""
+"""The benchmarks run, on a few rows; what they measure there means nothing."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ def test_bench_ingest_checks_what_each_path_wrote_and_prints_its_line(path: str,
     assert f"| {path} | 3,000 |" in table
     assert table in run.stdout
     assert ("updated: 30 rows" in table) is (path == "postgres")
+
+
+def test_bench_evaluate_prints_its_seconds() -> None:
+    few = ["--rows", "1000", "--days", "7", "--runs", "1"]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.evaluate", *few],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert "1 of 1: 1,000 rows, 7 days, 1000 resamples: " in run.stdout

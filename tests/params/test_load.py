@@ -21,6 +21,7 @@ def test_the_shipped_file_is_valid_and_has_the_26_reference_features() -> None:
     assert "dest_tz" not in params.features.names()  # only a helper of block_minutes
 
 
+EVALUATION = next(line for line in SMALL.splitlines() if line.startswith("evaluation:"))
 MONITORING = "monitoring: {min_rows: 50}"
 
 
@@ -66,6 +67,18 @@ MONITORING = "monitoring: {min_rows: 50}"
             MONITORING,
             "monitoring: {drift: {methods: {team: ks}}}",
             [":34: monitoring.drift.methods: `team` is `ks`", "which is a category", "chisquare"],
+        ),
+        (EVALUATION, "evaluation: {segments: {taem: {}}}", [":35: evaluation.segments names `taem`", "mean `team`?"]),
+        (EVALUATION, "evaluation: {sensitive: [siez]}", [":35: evaluation.sensitive names `siez`", "mean `size`?"]),
+        (EVALUATION, "evaluation: {rule: [tem]}", [":35: evaluation.rule names `tem`", "mean `team`?"]),
+        (EVALUATION, "evaluation: {rule: [team, size, hour]}", [":35:", "evaluation.rule", "at most 2 items"]),
+        (EVALUATION, "evaluation: {segments: {team: {edges: [1, 2]}}}", [":35: evaluation.segments.team", "by edges"]),
+        (EVALUATION, "evaluation: {segments: {size: {edges: [2, 1]}}}", [":35:", "segments.size.edges", "ascend"]),
+        (EVALUATION, "evaluation: {cost: {false_negative: 5}}", [":35:", "missing a required key: `false_positive`"]),
+        (
+            EVALUATION,
+            "evaluation: {cost: {false_negative: 5, false_positive: -1}}",
+            [":35:", "false_positive` is -1", "greater than 0"],
         ),
         (MONITORING, "schedule: {ingest: hourly}", [":34:", "schedule.ingest` is 'hourly'", "five fields", "@hourly"]),
         (MONITORING, "schedule: {score: '61 * * * *'}", [":34:", "no cron expression", "61 * * * *"]),

@@ -11,7 +11,8 @@ from evergreen.errors import EvergreenError, RegistryError
 from evergreen.stages.evaluate import evaluate
 from evergreen.stages.train import train
 from evergreen.training.artifacts import load_model, predict
-from evergreen.training.metrics import best_threshold, binary_metrics
+from evergreen.training.evaluation import Evaluation
+from evergreen.training.metrics import best_threshold, binary_metrics, cheapest_threshold
 from evergreen.training.record import TrainingRecord
 from evergreen.training.splits import split
 from tests.conftest import SMALL
@@ -69,9 +70,75 @@ def test_evaluating_again_writes_the_same_bytes(make_project) -> None:
     train(project)
     evaluate(project)
     first = contents(project)
-    assert {f"plots/{name}.csv" for name in ("roc", "pr", "calibration", "histogram", "confusion")} <= set(first)
+    names = ("roc", "pr", "calibration", "histogram", "confusion", "metrics", "segments", "importance", "cost")
+    assert {"evaluation.json", *(f"plots/{name}.csv" for name in names)} <= set(first)
     evaluate(project)
     assert contents(project) == first
+
+
+def test_the_evaluation_says_what_the_metrics_say_and_more(make_project) -> None:
+    project = make_project()
+    frame = write_features(project)
+    train(project)
+    result = evaluate(project)
+    found = Evaluation.read(project.build / "evaluation.json")
+    assert {name: figure.value for name, figure in found.metrics.items()}.items() >= result.metrics.items()
+    assert (found.rows, found.counts["positives"], found.days) == (result.rows, result.positives, 7)
+    assert found.metrics["log_loss"].low < found.metrics["log_loss"].value < found.metrics["log_loss"].high
+    assert [one.name for one in found.baselines] == ["constant", "rule", "model"]
+    # Constant and rule have learned from the twin's rows: known before the window, and no others.
+    twin = frame.iloc[split(frame, project.params).twin]
+    window = frame.iloc[split(frame, project.params).window]
+    constant = ((window["_label"] - twin["_label"].mean()) ** 2).mean()
+    assert found.baselines[0].metrics["brier"].value == pytest.approx(constant)
+    assert found.baselines[1].text == "the mean by team"
+    assert {one.levels["team"] for one in found.segments.columns["team"]} == {"red", "green", "blue"}
+    assert {one.feature for one in found.importance} == set(project.params.features.names())
+    assert found.importance[0].feature == "size"
+
+
+def test_a_rule_learns_from_a_sliding_window_as_the_twin_does(make_project) -> None:
+    project = make_project(SMALL.replace("min_labels: 50", "min_labels: 50, window: 14 days"))
+    frame = write_features(project)
+    train(project)
+    evaluate(project)
+    parts = split(frame, project.params)
+    window, twin = frame.iloc[parts.window], frame.iloc[parts.twin]
+    assert len(twin) < len(frame) / 2
+    found = Evaluation.read(project.build / "evaluation.json").baselines[0].metrics["brier"].value
+    assert found == pytest.approx(((window["_label"] - twin["_label"].mean()) ** 2).mean())
+
+
+def test_costs_choose_the_threshold_on_rows_that_are_not_judged(make_project) -> None:
+    project = make_project(
+        SMALL.replace("evaluation: {", "evaluation: {cost: {false_negative: 5, false_positive: 1}, ")
+    )
+    write_features(project)
+    train(project)
+    evaluate(project)
+    reference = pq.read_table(project.build / "reference.parquet").to_pandas()
+    judge_from = TrainingRecord.read(project.build / "training.json").judge_from.replace(tzinfo=None)
+    before = reference[reference["_label_known_at"] <= judge_from]
+    found = Evaluation.read(project.build / "evaluation.json")
+    y, p = before["_label"].to_numpy(), before["p"].to_numpy()
+    assert found.threshold.value == cheapest_threshold(y, p, project.params.evaluation.cost)
+    assert (found.threshold.by, found.threshold.rows) == ("cost", len(before))
+    metrics = json.loads((project.build / "metrics.json").read_text())
+    assert metrics["threshold"] == found.threshold.value
+    cells, rows = metrics["confusion"], metrics["rows"]
+    assert found.cost.per_1000.value == pytest.approx(1000 * (5 * cells["fn"] + cells["fp"]) / rows)
+    assert found.cost.per_1000.value < min(found.cost.never.value, found.cost.always.value)
+
+
+def test_a_sensitive_column_is_compared(make_project) -> None:
+    project = make_project(SMALL.replace("evaluation: {", "evaluation: {sensitive: [team], "))
+    write_features(project)
+    train(project)
+    evaluate(project)
+    (found,) = Evaluation.read(project.build / "evaluation.json").fairness
+    assert found.column == "team"
+    assert found.difference["selection_rate"].value > 0.1  # red is late more often, and the model says so
+    assert (project.build / "plots/fairness.csv").read_text().count("selection_rate") == 3
 
 
 def test_without_a_baseline_its_column_is_null(make_project) -> None:
@@ -94,6 +161,8 @@ def test_a_window_without_rows_has_no_figures(make_project) -> None:
     assert (metrics["rows"], metrics["positives"], result.rows) == (0, 0, 0)
     names = ("roc_auc", "pr_auc", "log_loss", "brier", "precision", "recall", "f1")
     assert {metrics[name] for name in names} | set(metrics["baseline"].values()) == {None}
+    found = Evaluation.read(project.build / "evaluation.json")
+    assert (found.rows, found.days, found.metrics["roc_auc"].value) == (0, 0, None)
     assert (project.build / "plots/roc.csv").read_text() == "fpr,tpr\n"
 
 

@@ -22,6 +22,7 @@ from evergreen.project import Project
 from evergreen.registry.bundle import load_bundle
 from evergreen.stages.track import track
 from evergreen.training.artifacts import predict
+from evergreen.training.evaluation import Evaluation
 from tests.finished import AS_OF, finish, make_clone, open_with_snapshot
 from tests.servers import free_port
 
@@ -79,6 +80,11 @@ def test_the_run_is_complete(build: Build, project: Project, client: MlflowClien
     assert run.data.metrics["roc_auc"] == written["roc_auc"]
     assert run.data.metrics["baseline.log_loss"] == written["baseline"]["log_loss"]
     assert run.data.metrics["confusion.tp"] == written["confusion"]["tp"]
+    evaluation = Evaluation.read(build.project.build / "evaluation.json")
+    assert run.data.metrics["evaluation.roc_auc.low"] == evaluation.metrics["roc_auc"].low
+    assert run.data.metrics["evaluation.majority_rate"] == evaluation.metrics["majority_rate"].value
+    rule = next(baseline for baseline in evaluation.baselines if baseline.name == "rule")
+    assert run.data.metrics["evaluation.baselines.rule.log_loss"] == rule.metrics["log_loss"].value
     assert run.data.tags["mlflow.source.git.commit"] == result.commit
     assert run.data.tags["evergreen.tag"] == f"build/tracked/{build.id}"
     assert len(run.data.tags["dvc.md5.build/model.pkl"]) == 32
@@ -86,9 +92,15 @@ def test_the_run_is_complete(build: Build, project: Project, client: MlflowClien
     assert (dataset.dataset.name, dataset.dataset.digest) == ("tracked", "5a4b")
     assert {tag.key for tag in dataset.tags} >= {"dvc.md5", "snapshot", "mlflow.data.context"}
     files = {file.path for file in client.list_artifacts(result.run_id)}
-    assert files >= {"params.yaml", "dvc.lock", "snapshot.json", "metrics.json", "plots"}
+    assert files >= {"params.yaml", "dvc.lock", "snapshot.json", "metrics.json", "evaluation.json", "plots"}
     plots = {file.path for file in client.list_artifacts(result.run_id, "plots")}
-    assert plots >= {"plots/roc.csv", "plots/roc.png", "plots/calibration.png"}
+    assert plots >= {
+        "plots/roc.csv",
+        "plots/roc.png",
+        "plots/calibration.png",
+        "plots/metrics.png",
+        "plots/segments.png",
+    }
 
 
 @pytest.mark.filterwarnings("ignore:(?s).*Any type hint is inferred:UserWarning")  # mlflow.pyfunc's own, on import

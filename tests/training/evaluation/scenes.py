@@ -50,7 +50,9 @@ class Scene:
         chosen.setdefault("segments", {"team": Cut(), "size": Cut(bins=4)})
         self.options = Options(cost=cost, **chosen)
         self.days = Days.of(self.rows["_time"], ZONE, self.options)
-        self.judged = Judged(kind, self.rows, np.asarray(y), np.asarray(p), np.asarray(p), ("team",), threshold, cost)
+        chosen_threshold = threshold if kind == "binary" else None
+        y, p = np.asarray(y), np.asarray(p)
+        self.judged = Judged(kind, self.rows, y, p, p, ("team",), chosen_threshold, cost)
         self.trained = self.rows.assign(_label=y) if trained is None else trained
 
     def predict(self, rows: pd.DataFrame) -> Any:
@@ -61,5 +63,6 @@ class Scene:
     @property
     def evaluation(self) -> Evaluation:
         """All of it."""
-        threshold = Threshold(value=self.judged.threshold, by="f1", rows=0) if self.judged.kind == "binary" else None
+        chosen = self.judged.threshold
+        threshold = None if chosen is None else Threshold(value=chosen, by="f1", rows=0)
         return assess(self.judged, self.days, self.options, self.trained, self.predict, FEATURES, threshold, ZONE)
