@@ -18,7 +18,7 @@ TITLES = {
     "histogram": "Predictions by outcome",
     "confusion": "Confusion",
     "metrics": "Metrics beside the baselines'",
-    "segments": "Segments",
+    "segments": "Segments and the worst pairs",
     "fairness": "Groups",
     "importance": "Permutation importance",
     "cost": "Cost by threshold",
@@ -137,6 +137,7 @@ def _segments(axes: Axes, columns: dict[str, list[Any]]) -> None:
     _bars(axes, columns, range(len(columns["segment"])), dict(enumerate(columns["segment"])))
     axes.axvline(columns["value"][0], linestyle=":", color="grey")
     axes.set_ylim(len(columns["segment"]) - 0.5, -0.5)
+    axes.set(xlabel=str(columns["metric"][0]).replace("_", " "))
 
 
 def _fairness(axes: Axes, columns: dict[str, list[Any]]) -> None:

@@ -56,10 +56,10 @@ def _metrics(evaluation: Evaluation) -> Columns:
 def _segments(evaluation: Evaluation) -> Columns:
     """The metric that ranks segments: of all rows first, then of each segment and of the worst pairs."""
     found, by = evaluation.segments, evaluation.segments.by
-    rows: list[tuple[Any, ...]] = [("all", "all rows", evaluation.rows, *_ends(evaluation.metrics[by]))]
+    rows: list[tuple[Any, ...]] = [("all", "all rows", by, evaluation.rows, *_ends(evaluation.metrics[by]))]
     for column, segments in [*found.columns.items(), ("worst pairs", found.worst_pairs)]:
-        rows += [(column, one.name, one.rows, *_ends(one.metrics[by])) for one in segments if by in one.metrics]
-    return _columns(("column", "segment", "rows", *ENDS), rows)
+        rows += [(column, one.name, by, one.rows, *_ends(one.metrics[by])) for one in segments if by in one.metrics]
+    return _columns(("column", "segment", "metric", "rows", *ENDS), rows)
 
 
 def _fairness(evaluation: Evaluation) -> Columns:
