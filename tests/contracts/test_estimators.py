@@ -16,7 +16,8 @@ import skops.io
 
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params.prediction import Kind
-from evergreen.params.training import Categorical, EstimatorName, Numeric, Preprocess
+from evergreen.params.preprocess import Categorical, Numeric, Preprocess
+from evergreen.params.training import EstimatorName
 from evergreen.training.artifacts import dump_model, predict
 from evergreen.training.estimators import CATALOG, find, skops_trusted
 from evergreen.training.frame import inputs
@@ -160,7 +161,7 @@ def test_skops_needs_exactly_the_trust_that_the_catalog_lists(name: str) -> None
         needed |= set(skops.io.get_untrusted_types(data=content))
         loaded = skops.io.loads(content, trusted=skops_trusted(name))
         np.testing.assert_array_equal(predict(loaded, rows(seed=6)), predict(model, rows(seed=6)))
-    assert needed == set(skops_trusted(name))
+    assert needed == set(find(name).skops_trusted)
 
 
 @every_name

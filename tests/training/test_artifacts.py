@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from evergreen.errors import EvergreenError, RegistryError
-from evergreen.params.training import Preprocess
+from evergreen.params.preprocess import Preprocess
 from evergreen.paths import file_sha256
 from evergreen.training.artifacts import dump_model, load_model, predict
 from evergreen.training.pipeline import Recipe, fit

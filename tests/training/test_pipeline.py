@@ -6,7 +6,7 @@ import pytest
 
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params.load import load_params_text
-from evergreen.params.training import Categorical, Preprocess
+from evergreen.params.preprocess import Categorical, Preprocess
 from evergreen.training.pipeline import Recipe, fit
 from tests.conftest import SMALL
 

@@ -39,10 +39,11 @@ def check_expressions(params: Params) -> None:
     for name, text in params.features.row.items():
         made[name] = every.type_(text, f"features.row.{name}")
     for name in params.features.names():
-        if name not in params.features.categorical and not made[name].startswith(NUMBER):
+        allowed = (*NUMBER, "TIMESTAMP") if name in params.features.times else NUMBER
+        if name not in params.features.categorical and not made[name].startswith(allowed):
             raise ParamsError(
                 f"the feature `{name}` is {made[name]}: make it a number or true/false, or list it under "
-                "features.categorical"
+                "features.categorical, or a moment under features.times"
             )
 
 

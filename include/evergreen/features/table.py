@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import ParamsError
-from evergreen.features.engine import Scratch, Sql, evaluate, finite, materialise, scratch
+from evergreen.features.engine import Scratch, Sql, evaluate, finite, materialise, micros, scratch
 from evergreen.features.labels import LABEL, known_labels, label_by, not_yet_known
 from evergreen.features.latest import latest_view
 from evergreen.features.observed import Known
@@ -32,7 +32,8 @@ def feature_table(
 
     `tables` are those of `known_rows` or `load_snapshot`. There is a row for every row known at its moment t with
     `after < t <= until` where given; the span changes which rows there are, never a value. Categories are text,
-    every other feature a float64 (true is 1.0), and what is not finite is null. A label that is known only after
+    every other feature a float64 (true is 1.0, a moment seconds since 1970), and what is not finite is null. A label
+    that is known only after
     `known_until` is null, as are its times, and so is one that was known by t already. Raises ParamsError naming the
     expression that cannot be computed.
     """
@@ -80,10 +81,12 @@ def _typed(table: ir.Table, params: Params) -> ir.Table:
 def _feature(column: Any, name: str, params: Params) -> Any:
     if name in params.features.categorical:
         return column.cast("string")
+    if name in params.features.times and column.type().is_timestamp():
+        return micros(column).cast("float64") / 1e6
     if not (column.type().is_numeric() or column.type().is_boolean() or column.type().is_null()):
         raise ParamsError(
             f"the feature `{name}` is {column.type()}: make it a number or true/false, or list it under "
-            "features.categorical"
+            "features.categorical, or a moment under features.times"
         )
     return finite(column.cast("float64"))
 

@@ -86,6 +86,11 @@ class Features(Section):
     latest: dict[str, Latest] = Field(default_factory=dict, description="Views of the last known observation, by name.")
     trailing: dict[str, Trailing] = Field(default_factory=dict, description="Trailing aggregates, by feature name.")
     categorical: tuple[str, ...] = Field((), description="Features that are categories, not numbers.")
+    times: tuple[str, ...] = Field(
+        (),
+        description="Features that are moments (UTC), or seconds since 1970: the model sees the parts that "
+        "preprocess.calendar names.",
+    )
     helpers: tuple[str, ...] = Field(
         (), description="Features that only row expressions use; the model does not see them."
     )
@@ -95,9 +100,11 @@ class Features(Section):
         names = self.all_names()
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"features defined twice: {', '.join(repeated)}")
-        for name in (*self.categorical, *self.helpers):
+        for name in (*self.categorical, *self.times, *self.helpers):
             if name not in names:
                 raise ValueError(f"`{name}` is not a feature; known: {', '.join(names)}")
+        if both := [name for name in self.times if name in self.categorical or name in self.helpers]:
+            raise ValueError(f"`{both[0]}` is in `times`, and can be in neither `categorical` nor `helpers` too")
         if not self.names():
             raise ValueError("there is no feature")
         return self

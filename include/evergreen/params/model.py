@@ -9,16 +9,18 @@ from pydantic import Field, field_validator, model_validator
 
 from evergreen.params.base import Section, nearest
 from evergreen.params.card import Card
+from evergreen.params.derived import check_columns
 from evergreen.params.evaluation import Evaluation
 from evergreen.params.features import Features
 from evergreen.params.gate import Gate
 from evergreen.params.monitoring import Monitoring
 from evergreen.params.prediction import Prediction
+from evergreen.params.preprocess import Preprocess
 from evergreen.params.retention import Retention
 from evergreen.params.scoring import Schedule, Scoring
 from evergreen.params.services import Service
 from evergreen.params.tables import Table
-from evergreen.params.training import Preprocess, Training
+from evergreen.params.training import Training
 
 
 class Params(Section):
@@ -75,6 +77,11 @@ class Params(Section):
     @model_validator(mode="after")
     def _evaluation_names_features(self) -> Params:
         self.evaluation.require_features(self.features.names(), self.features.categorical)
+        return self
+
+    @model_validator(mode="after")
+    def _preprocess_fits(self) -> Params:
+        check_columns(self.preprocess, self.features)
         return self
 
     @property

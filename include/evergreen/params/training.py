@@ -1,4 +1,4 @@
-"""`preprocess` and `training`: from a feature table to a candidate."""
+"""`training`: from a feature table to a candidate."""
 
 from __future__ import annotations
 
@@ -22,26 +22,15 @@ LabelName = Annotated[str, BeforeValidator(_as_label)]
 Weight = Annotated[float, Field(gt=0)]
 
 
-class Numeric(Section):
-    """Numeric columns."""
+class Calibration(Section):
+    """Probabilities made to agree with what happened, on rows that the estimator did not learn from."""
 
-    impute: Literal["none", "median", "mean"] = Field("none", description="`none` leaves nulls to the estimator.")
-    scale: Literal["none", "standard"] = "none"
-
-
-class Categorical(Section):
-    """Categorical columns."""
-
-    encode: Literal["native", "one_hot", "ordinal"] = Field(
-        "native", description="`native` hands categories to an estimator that knows them."
-    )
+    method: Literal["isotonic", "sigmoid"]
+    share: float = Field(0.2, gt=0, le=0.5, description="Share of the training rows, the last by time, kept for it.")
 
 
-class Preprocess(Section):
-    """The row-level part of the scikit-learn Pipeline, in the same artifact as the estimator."""
-
-    numeric: Numeric = Numeric()
-    categorical: Categorical = Categorical()
+def _as_calibration(value: Any) -> Any:
+    return {"method": value} if isinstance(value, str) else value
 
 
 class OutOfFold(Section):
@@ -60,6 +49,12 @@ class Training(Section):
         None,
         description="Weight of each label's rows, such as `{true: 5}` (others 1), or `balanced`: by rarity. It shifts "
         "the probabilities, so it needs a threshold, or a calibration, that knows of it.",
+    )
+    monotonic: dict[str, Literal["increasing", "decreasing"]] = Field(
+        default_factory=dict, description="Feature: how the prediction may move as it grows, all else equal."
+    )
+    calibration: Annotated[Calibration | None, BeforeValidator(_as_calibration)] = Field(
+        None, description="`isotonic` or `sigmoid`, or a section; null: the estimator's probabilities as they are."
     )
     baseline: EstimatorName | None = Field(
         "logistic",

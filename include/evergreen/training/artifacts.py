@@ -38,6 +38,22 @@ def load_model(path: Path, sha256: str) -> Any:
     return pickle.loads(content)
 
 
+def used_features(model: Any) -> tuple[list[str], list[str]]:
+    """The numeric and the categorical features that a fitted Pipeline of ours looks at."""
+    numeric: list[str] = []
+    categorical: list[str] = []
+    for block, _, columns in model.named_steps["preprocess"].transformers:
+        (categorical if block.startswith("categorical") else numeric).extend(columns)
+    operations = model.named_steps["derive"].operations if "derive" in model.named_steps else []
+    for operation, _, features, _ in operations:
+        (categorical if operation == "cross" else numeric).extend(features)
+    added = {name for _, name, _, _ in operations}
+    numeric, categorical = (
+        [name for name in dict.fromkeys(names) if name not in added] for names in (numeric, categorical)
+    )
+    return numeric, categorical
+
+
 def predict(model: Any, frame: pd.DataFrame) -> Any:
     """What a fitted Pipeline of ours says of each row, as float64.
 
@@ -49,9 +65,8 @@ def predict(model: Any, frame: pd.DataFrame) -> Any:
 
     from evergreen.training.threads import one_thread
 
-    used = {name: columns for name, _, columns in model.named_steps["preprocess"].transformers}
-    categorical = list(used.get("categorical", []))
-    rows = inputs(frame, [*used.get("numeric", []), *categorical], categorical)
+    numeric, categorical = used_features(model)
+    rows = inputs(frame, [*numeric, *categorical], categorical)
     classes = getattr(model, "n_classes_", None)
     if rows.empty:
         return np.empty(0 if classes is None else (0, classes), dtype="float64")

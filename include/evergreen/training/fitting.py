@@ -43,7 +43,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A job's outcome: the model's pickle where kept, and P(label = 1) of the rows to predict."""
+    """A job's outcome: the model's pickle where kept, and what it predicts, as `artifacts.predict` gives it."""
 
     name: str
     model: bytes | None
@@ -105,9 +105,9 @@ def _fit(job: Job, rows: pd.DataFrame, labels: Any) -> Fitted:
         try:
             model = fit(job.recipe, rows.iloc[job.rows], labels[job.rows])
         except ValueError as error:  # how scikit-learn refuses an option's value, or rows that are too few for it
-            true = int(labels[job.rows].sum())
+            true = f" ({int(labels[job.rows].sum())} true)" if job.recipe.kind == "binary" else ""
             raise EvergreenError(
-                f"the estimator of `{job.name}` cannot be fitted to {len(job.rows)} rows ({true} true): {error}. "
+                f"the estimator of `{job.name}` cannot be fitted to {len(job.rows)} rows{true}: {error}. "
                 "Look at training.options in params.yaml, or wait for more labels"
             ) from error
         p = None if job.predict is None else predict(model, rows.iloc[job.predict])

@@ -1,29 +1,38 @@
 """One scikit-learn Pipeline: the row-level preprocessing and the estimator in a single artifact.
 
-It is made of scikit-learn's own parts, so that any scikit-learn can load it. Categories are learned from the rows
-that it is fitted on; a level it has not seen counts as missing.
+It is made of scikit-learn's own parts where it has them. What it knows of categories and numbers it has learned from
+the rows that it was fitted on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params import Params
 from evergreen.params.prediction import Kind
-from evergreen.params.training import Preprocess
+from evergreen.params.preprocess import Preprocess
+from evergreen.params.training import Calibration
+from evergreen.training.constraints import check_monotonic, places_of
 from evergreen.training.estimators import Estimator, Setting, find
+from evergreen.training.preprocess.fitted import Fitted, fit_preprocessing
 from evergreen.training.weights import weights_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SIMPLE = {"logistic": "ridge"}  # the default baseline, where the label is a number
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a fit needs beside its rows. `weights` maps each label to the weight of its rows."""
+    """All that a fit needs beside its rows.
+
+    Labels are 0 and 1 (binary), the place of the class (multiclass, of `n_classes`) or the value (regression).
+    `weights` maps each label to the weight of its rows; `times` are features in seconds since 1970.
+    """
 
     estimator: str
     options: dict[str, Any]
@@ -34,13 +43,26 @@ class Recipe:
     kind: Kind = "binary"
     n_classes: int = 2
     weights: str | Mapping[float, float] | None = None
+    monotonic: Mapping[str, str] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    times: tuple[str, ...] = ()
+    time_zone: str = "UTC"
 
     @classmethod
     def candidate(cls, params: Params) -> Recipe:
-        """The configured estimator."""
+        """The configured estimator; raise ParamsError for what it cannot do."""
         training = params.training
         recipe = cls.of(params, training.estimator, training.options, params.preprocess)
-        return replace(recipe, weights=weights_of(training.class_weight, recipe.kind))
+        recipe = replace(
+            recipe,
+            weights=weights_of(training.class_weight, recipe.kind),
+            monotonic=dict(training.monotonic),
+            calibration=training.calibration,
+        )
+        check_monotonic(recipe.monotonic, recipe.preprocess, params.features, find(recipe.estimator), recipe.kind)
+        if recipe.calibration and recipe.kind == "regression":
+            raise ParamsError("training.calibration: the label is a number, which has no probability; remove the key")
+        return recipe
 
     @classmethod
     def baseline(cls, params: Params) -> Recipe | None:
@@ -55,47 +77,74 @@ class Recipe:
         entry = find(name, kind)
         entry.check_options(options, kind)
         features = params.features
-        categorical = tuple(feature for feature in features.names() if feature in features.categorical)
         return cls(
-            name,
-            dict(options),
-            entry.suited(preprocess),
-            tuple(features.names()),
-            categorical,
-            params.training.seed,
-            kind,
+            estimator=name,
+            options=dict(options),
+            preprocess=entry.suited(preprocess),
+            names=tuple(features.names()),
+            categorical=tuple(feature for feature in features.names() if feature in features.categorical),
+            seed=params.training.seed,
+            kind=kind,
+            times=features.times,
+            time_zone=params.time_zone,
         )
 
 
 def fit(recipe: Recipe, rows: pd.DataFrame, labels: Any) -> Any:
-    """The fitted Pipeline on `rows` as `frame.inputs` gives them, and `labels` as floats: see `Recipe.kind`.
+    """The fitted Pipeline on `rows` as `frame.inputs` gives them, in order of time, and their labels as floats.
 
     A column without any value in these rows is left out: it says nothing, and estimators stumble over it.
     Raises ParamsError for an option's value that the estimator refuses, and EvergreenError for more levels than it
-    can take, and for a classifier's rows that all have one label.
+    can take, for a classifier's rows that all have one label, and for too few rows to calibrate on.
     """
     from sklearn.pipeline import Pipeline
 
+    from evergreen.training.calibration import calibrated, slices
+
     entry = find(recipe.estimator, recipe.kind)
-    _require_classes(recipe, labels)
-    used = [name for name in recipe.names if rows[name].notna().any()]
-    if not used:
-        raise EvergreenError("every feature is empty in all training rows; look at build/features.parquet")
-    categorical = [name for name in used if name in recipe.categorical]
-    numeric = [name for name in used if name not in categorical]
-    _check_levels(entry, recipe, rows, categorical)
-    preprocess = preprocessing(recipe, numeric, categorical)
-    steps = [("preprocess", preprocess), *_limit(entry)]
-    table = rows
-    for _, step in steps:
-        table = step.fit_transform(table, labels)
-    native = recipe.preprocess.categorical.encode == "native"
-    places = range(len(numeric), len(numeric) + len(categorical)) if native else ()
-    setting = Setting(recipe.kind, recipe.options, recipe.seed, places, (), recipe.weights)
-    model = Pipeline([*steps, ("estimator", _fit(entry, setting, table, labels))])
+    rows, labels = _kept(recipe, rows, labels)
+    learn, calibrate = slices(recipe.calibration, len(rows))
+    _require_classes(recipe, labels[learn])
+    prepared = fit_preprocessing(recipe, entry, rows.iloc[learn], labels[learn])
+    limit = _limit(entry)
+    estimator = _fit(entry, recipe, prepared, limit, labels[learn])
+    steps = [*prepared.steps, *limit]
+    if recipe.calibration:
+        table = Pipeline(steps).transform(rows.iloc[calibrate])
+        estimator = calibrated(estimator, recipe.calibration, table, labels[calibrate])
+    model = Pipeline([*steps, ("estimator", estimator)])
     if recipe.kind == "multiclass":
         model.n_classes_ = recipe.n_classes  # a fit may have seen fewer
     return model
+
+
+def _kept(recipe: Recipe, rows: pd.DataFrame, labels: Any) -> tuple[pd.DataFrame, Any]:
+    """The rows to learn from: all, or those that lack none of `preprocess.drop_rows`."""
+    needed = list(recipe.preprocess.drop_rows)
+    if not needed:
+        return rows, labels
+    whole = rows[needed].notna().all(axis=1).to_numpy()
+    if not whole.any():
+        raise EvergreenError(
+            f"preprocess.drop_rows leaves none of {len(rows)} rows to learn from: each lacks one of "
+            f"{', '.join(needed)}. Name fewer features, or impute them"
+        )
+    return rows[whole], labels[whole]
+
+
+def _fit(entry: Estimator, recipe: Recipe, prepared: Fitted, limit: list[tuple[str, Any]], labels: Any) -> Any:
+    table = prepared.table
+    for _, step in limit:
+        table = step.fit_transform(table, labels)
+    monotonic = places_of(recipe.monotonic, prepared)
+    setting = Setting(recipe.kind, recipe.options, recipe.seed, prepared.native, monotonic, recipe.weights)
+    try:
+        return entry.make(setting).fit(table, labels, **entry.fit_arguments(setting))
+    except Exception as error:
+        # What scikit-learn and LightGBM say of an option's value; the latter's is no ValueError.
+        if type(error).__name__ in ("InvalidParameterError", "LightGBMError"):
+            raise ParamsError(f"training.options: {error}") from None
+        raise
 
 
 def _limit(entry: Estimator) -> list[tuple[str, Any]]:
@@ -109,16 +158,6 @@ def _limit(entry: Estimator) -> list[tuple[str, Any]]:
     return [("limit", FunctionTransformer(np.clip, kw_args={"a_min": -largest, "a_max": largest}))]
 
 
-def _fit(entry: Estimator, setting: Setting, table: Any, labels: Any) -> Any:
-    try:
-        return entry.make(setting).fit(table, labels, **entry.fit_arguments(setting))
-    except Exception as error:
-        # What scikit-learn and LightGBM say of an option's value; the latter's is no ValueError.
-        if type(error).__name__ in ("InvalidParameterError", "LightGBMError"):
-            raise ParamsError(f"training.options: {error}") from None
-        raise
-
-
 def _require_classes(recipe: Recipe, labels: Any) -> None:
     import numpy as np
 
@@ -128,54 +167,3 @@ def _require_classes(recipe: Recipe, labels: Any) -> None:
     if len(found) < 2:
         said = f"all {len(labels)} rows to learn from have the label {found[0]:g}" if len(found) else "there is no row"
         raise EvergreenError(f"{said}: a classifier needs two. Check prediction.label.value, or wait for more labels")
-
-
-def preprocessing(recipe: Recipe, numeric: Sequence[str], categorical: Sequence[str]) -> Any:
-    """The unfitted preprocessing: numeric columns first, then the categorical ones."""
-    from sklearn.compose import ColumnTransformer
-
-    steps = [
-        ("numeric", _numeric(recipe.preprocess), list(numeric)),
-        ("categorical", _categories(recipe.preprocess), list(categorical)),
-    ]
-    return ColumnTransformer([step for step in steps if step[2]])
-
-
-def _numeric(preprocess: Preprocess) -> Any:
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    steps: list[tuple[str, Any]] = []
-    if preprocess.numeric.impute != "none":
-        steps.append(("impute", SimpleImputer(strategy=preprocess.numeric.impute)))
-    if preprocess.numeric.scale == "standard":
-        steps.append(("scale", StandardScaler()))
-    return Pipeline(steps) if steps else "passthrough"
-
-
-def _categories(preprocess: Preprocess) -> Any:
-    import numpy as np
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
-
-    if preprocess.categorical.encode == "one_hot":
-        return OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
-    if preprocess.categorical.encode == "native" or preprocess.numeric.impute == "none":
-        return codes
-    # An estimator that needs numbers without nulls gets a code of its own for a missing or unseen level.
-    return Pipeline([("code", codes), ("missing", SimpleImputer(strategy="constant", fill_value=-1.0))])
-
-
-def _check_levels(entry: Estimator, recipe: Recipe, rows: pd.DataFrame, categorical: list[str]) -> None:
-    if entry.max_levels is None or recipe.preprocess.categorical.encode != "native":
-        return
-    for name in categorical:
-        if (levels := rows[name].nunique()) > entry.max_levels:
-            raise EvergreenError(
-                f"the category `{name}` has {levels} levels in the training rows, and {entry.name} takes at most "
-                f"{entry.max_levels}. Make it coarser, drop it from features.categorical, or set "
-                "preprocess.categorical.encode to `ordinal` or `one_hot`"
-            )

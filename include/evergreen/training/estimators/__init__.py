@@ -13,6 +13,18 @@ from evergreen.training.estimators.logistic import LOGISTIC
 from evergreen.training.estimators.random_forest import RANDOM_FOREST
 from evergreen.training.estimators.ridge import RIDGE
 
+# What preprocessing and calibration may add, whatever the estimator.
+STEPS_TRUSTED = (
+    *(
+        f"evergreen.training.preprocess.transformers.{name}"
+        for name in ("Bins", "Derive", "Levels", "Outliers", "SignedLog", "YeoJohnson")
+    ),
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+)
+
 _ENTRIES = (HIST_GRADIENT_BOOSTING, LIGHTGBM, RANDOM_FOREST, DECISION_TREE, LOGISTIC, RIDGE)
 CATALOG: dict[str, Estimator] = {entry.name: entry for entry in _ENTRIES}
 
@@ -34,5 +46,5 @@ def find(name: str, kind: Kind | None = None) -> Estimator:
 
 
 def skops_trusted(name: str) -> list[str]:
-    """Types that a skops file of this estimator's Pipeline holds beyond skops' own trusted ones."""
-    return list(find(name).skops_trusted)
+    """Types that a skops file of this estimator's Pipeline may hold beyond skops' own trusted ones."""
+    return sorted({*find(name).skops_trusted, *STEPS_TRUSTED})

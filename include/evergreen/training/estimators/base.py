@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from evergreen.errors import ParamsError
 from evergreen.params.base import nearest
 from evergreen.params.prediction import Kind
-from evergreen.params.training import Categorical, Numeric, Preprocess
+from evergreen.params.preprocess import Categorical, Numeric, Preprocess
+
+Settings = TypeVar("Settings", Numeric, Categorical)
 
 CLASSES: tuple[Kind, ...] = ("binary", "multiclass")
 EVERY: tuple[Kind, ...] = (*CLASSES, "regression")
@@ -95,10 +97,15 @@ class Estimator:
 
     def suited(self, preprocess: Preprocess) -> Preprocess:
         """`preprocess` with what the estimator cannot do without, such as numbers without nulls on one scale."""
-        impute, scale, encode = preprocess.numeric.impute, preprocess.numeric.scale, preprocess.categorical.encode
-        if impute == "none" and not self.nulls:
-            impute = "median"
-        if encode == "native" and not self.categories:
-            encode = "one_hot" if self.linear else "ordinal"
-        numeric = Numeric(impute=impute, scale="standard" if self.linear else scale)
-        return Preprocess(numeric=numeric, categorical=Categorical(encode=encode))
+        numeric, categorical = self.suit(preprocess.numeric), self.suit(preprocess.categorical)
+        if self.linear and numeric.scale == "none":
+            numeric = numeric.model_copy(update={"scale": "standard"})
+        return preprocess.model_copy(update={"numeric": numeric, "categorical": categorical})
+
+    def suit(self, settings: Settings) -> Settings:
+        """A group's or a column's settings with what the estimator cannot take replaced."""
+        if isinstance(settings, Numeric) and settings.impute == "none" and not self.nulls:
+            return settings.model_copy(update={"impute": "median"})
+        if isinstance(settings, Categorical) and settings.encode == "native" and not self.categories:
+            return settings.model_copy(update={"encode": "one_hot" if self.linear else "ordinal"})
+        return settings
