@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params.load import load_params_text
-from evergreen.params.preprocess import Categorical, Preprocess
+from evergreen.params.preprocess import Categorical, Preprocess, Rare
+from evergreen.training.artifacts import predict
 from evergreen.training.pipeline import Recipe, fit
 from tests.conftest import SMALL
 
@@ -17,7 +21,7 @@ def wide(levels: int, rows: int = 1200) -> pd.DataFrame:
     )
 
 
-def recipe(estimator: str = "hist_gradient_boosting", **preprocess: Categorical) -> Recipe:
+def recipe(estimator: str = "hist_gradient_boosting", **preprocess: Any) -> Recipe:
     return Recipe(estimator, {"max_iter": 5}, Preprocess(**preprocess), ("team", "size"), ("team",), seed=0)
 
 
@@ -53,3 +57,42 @@ def test_features_without_any_value_are_an_error() -> None:
     rows = wide(3).assign(size=np.nan, team=pd.Series([None] * 1200, dtype="str"))
     with pytest.raises(EvergreenError, match="every feature is empty"):
         fit(recipe(), rows, np.arange(1200) % 2.0)
+
+
+def test_rows_that_lack_a_needed_feature_are_left_out_of_training_alone() -> None:
+    rows = wide(3)
+    rows.loc[::2, "size"] = np.nan
+    labels = np.arange(1200) // 3 % 2.0
+    dropping = recipe(drop_rows=("size",))
+    model = fit(dropping, rows, labels)
+    whole = fit(recipe(), rows.iloc[1::2], labels[1::2])
+    np.testing.assert_array_equal(predict(model, rows), predict(whole, rows))
+    with pytest.raises(EvergreenError, match=r"leaves none of 1200 rows .* lacks one of size"):
+        fit(dropping, rows.assign(size=np.nan), labels)
+
+
+def test_rare_levels_make_room_for_an_estimator_that_takes_few() -> None:
+    rows, labels = wide(300), np.arange(1200) % 2.0
+    rows.loc[:600, "team"] = "team 0"
+    model = fit(recipe(categorical=Categorical(rare=Rare(count=4), unknown="rare")), rows, labels)
+    odd = rows.iloc[:2].assign(team=["never seen", "team 299"], size=0.0)
+    assert len(set(predict(model, odd))) == 1
+
+
+def test_an_order_that_names_no_level_says_which_there_are() -> None:
+    ordered = recipe(categorical=Categorical(encode="ordinal", order=("low", "top")))
+    with pytest.raises(EvergreenError, match=r"order of `team` names none of its 3 categories, such as `team 0`"):
+        fit(ordered, wide(3), np.arange(1200) % 2.0)
+
+
+def test_target_encoding_needs_each_label_twice() -> None:
+    encoded = recipe(categorical=Categorical(encode="target"))
+    with pytest.raises(EvergreenError, match=r"needs each label twice; there is one row of the label 1"):
+        fit(encoded, wide(3, 9), np.arange(9) // 8 * 1.0)
+
+
+def test_a_training_row_is_encoded_by_other_rows_labels() -> None:
+    """Each team has one row, whose own label would tell all."""
+    encoded = replace(recipe(categorical=Categorical(encode="target")), names=("team",))
+    rows, labels = wide(1200)[["team"]], np.arange(1200) % 2.0
+    assert predict(fit(encoded, rows, labels), rows).std() < 0.1

@@ -33,9 +33,8 @@ def feature_table(
     `tables` are those of `known_rows` or `load_snapshot`. There is a row for every row known at its moment t with
     `after < t <= until` where given; the span changes which rows there are, never a value. Categories are text,
     every other feature a float64 (true is 1.0, a moment seconds since 1970), and what is not finite is null. A label
-    that is known only after
-    `known_until` is null, as are its times, and so is one that was known by t already. Raises ParamsError naming the
-    expression that cannot be computed.
+    that is known only after `known_until` is null, as are its times, and so is one that was known by t already. Raises
+    ParamsError naming the expression that cannot be computed.
     """
     con = tables[params.prediction.rows].get_backend()
     with scratch(con) as keep:
