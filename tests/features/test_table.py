@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from evergreen.errors import ParamsError
+from evergreen.features.check import check_expressions
 from evergreen.features.engine import connect
 from evergreen.features.labels import LABEL, labels_table
 from evergreen.features.table import feature_table
@@ -234,6 +235,19 @@ def test_no_rows_give_an_empty_table_of_the_same_columns() -> None:
     empty = table_of(asks([]), [])
     assert empty.num_rows == 0
     assert empty.schema.equals(table_of(asks(QUESTIONS), EVENTS).schema)
+
+
+def test_a_time_is_seconds_since_1970_and_must_be_said_to_be_one() -> None:
+    text = "  row: {asked: at, since: epoch(at), who: who}\n  categorical: [who]\n"
+    calendar = "preprocess: {calendar: {asked: {parts: [hour]}}}\n"
+    timed = params(text + "  times: [asked]\n" + calendar)
+    check_expressions(timed)
+    table = feature_table(world(asks(QUESTIONS), EVENTS), timed).to_pyarrow()
+    assert table.schema.field("asked").type == pa.float64()
+    assert table["asked"].to_pylist() == [aware(at).timestamp() for at, _ in QUESTIONS] == table["since"].to_pylist()
+    for check in (check_expressions, lambda plain: feature_table(world(asks(QUESTIONS), EVENTS), plain)):
+        with pytest.raises(ParamsError, match=r"`asked` is .* or a moment under features\.times"):
+            check(params(text))
 
 
 def test_a_feature_that_cannot_be_computed_is_named() -> None:
