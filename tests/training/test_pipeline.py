@@ -10,6 +10,7 @@ import pytest
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params.load import load_params_text
 from evergreen.params.preprocess import Categorical, Preprocess, Rare
+from evergreen.training import pipeline
 from evergreen.training.artifacts import predict
 from evergreen.training.pipeline import Recipe, fit
 from tests.conftest import SMALL
@@ -96,3 +97,12 @@ def test_a_training_row_is_encoded_by_other_rows_labels() -> None:
     encoded = replace(recipe(categorical=Categorical(encode="target")), names=("team",))
     rows, labels = wide(1200)[["team"]], np.arange(1200) % 2.0
     assert predict(fit(encoded, rows, labels), rows).std() < 0.1
+
+
+def test_a_number_has_a_baseline_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "KIND", "regression")
+    baseline = Recipe.baseline(load_params_text(SMALL))
+    assert baseline is not None
+    assert (baseline.estimator, baseline.kind, baseline.preprocess.numeric.scale) == ("ridge", "regression", "standard")
+    with pytest.raises(ParamsError, match=r"`logistic` is for binary and multiclass, .* there are .*ridge"):
+        Recipe.baseline(load_params_text(SMALL.replace("min_labels: 50", "min_labels: 50, baseline: logistic")))

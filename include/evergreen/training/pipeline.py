@@ -14,7 +14,7 @@ from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params import Params
 from evergreen.params.prediction import Kind
 from evergreen.params.preprocess import Preprocess
-from evergreen.params.training import Calibration
+from evergreen.params.training import Calibration, EstimatorName
 from evergreen.training.constraints import check_monotonic, places_of
 from evergreen.training.estimators import Estimator, Setting, find
 from evergreen.training.preprocess.fitted import Fitted, fit_preprocessing
@@ -23,7 +23,8 @@ from evergreen.training.weights import weights_of
 if TYPE_CHECKING:
     import pandas as pd
 
-SIMPLE = {"logistic": "ridge"}  # the default baseline, where the label is a number
+KIND: Kind = "binary"  # of every label that params.yaml can state
+SIMPLE: dict[str, EstimatorName] = {"logistic": "ridge"}  # the default baseline, where the label is a number
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,15 @@ class Recipe:
     def baseline(cls, params: Params) -> Recipe | None:
         """The simpler model shown beside it, with defaults of its own; None where none is wanted."""
         name = params.training.baseline
+        if name and KIND not in find(name).kinds and "baseline" not in params.training.model_fields_set:
+            name = SIMPLE.get(name, name)
         return cls.of(params, name, {}, Preprocess()) if name else None
 
     @classmethod
     def of(cls, params: Params, name: str, options: dict[str, Any], preprocess: Preprocess) -> Recipe:
         """A recipe on this use case's features; raise ParamsError for an option that the estimator lacks."""
-        kind: Kind = "binary"
-        entry = find(name, kind)
-        entry.check_options(options, kind)
+        entry = find(name, KIND)
+        entry.check_options(options, KIND)
         features = params.features
         return cls(
             estimator=name,
@@ -84,7 +86,7 @@ class Recipe:
             names=tuple(features.names()),
             categorical=tuple(feature for feature in features.names() if feature in features.categorical),
             seed=params.training.seed,
-            kind=kind,
+            kind=KIND,
             times=features.times,
             time_zone=params.time_zone,
         )
