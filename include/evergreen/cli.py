@@ -16,6 +16,7 @@ import typer
 from pydantic import BaseModel
 
 from evergreen import clock
+from evergreen.backtest.commands import replays
 from evergreen.builds.commands import builds
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.gc.commands import cleanup
@@ -31,6 +32,7 @@ app.add_typer(checks)
 app.add_typer(servers)
 app.add_typer(cleanup)
 app.add_typer(builds)
+app.add_typer(replays)
 app.add_typer(decisions, name="decisions")
 app.add_typer(sources, name="sources")
 

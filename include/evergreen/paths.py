@@ -15,6 +15,8 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     evidence/<sha256>.parquet               the rows that a decision was made on
     reports/<name>/                         Evidently reports
     cards/<name>/<id>.html                  a build's model card
+    reports/<name>/                         Evidently reports; backtest/, the page and the figures of a backtest
+    backtest/<name>/                        the feature table of a backtest and its fits; may be deleted, costs time
     dvc/cache, dvc/remote                   the shared DVC cache, the default remote
     dvc/site/<name>/<id>/                   what DVC notes for itself of one build
     connections.json                        of the servers that `evergreen up` starts; only its owner reads it
@@ -67,6 +69,8 @@ class Home:
 
     def card(self, name: str, build: str) -> Path:
         return self.cards(name) / f"{build}.html"
+    def backtest(self, name: str) -> Path:
+        return self.root / "backtest" / name
 
     @property
     def evidence(self) -> Path:

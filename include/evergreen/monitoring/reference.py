@@ -32,9 +32,23 @@ def read_reference(path: Path, cutoff: datetime, window: timedelta, zone: ZoneIn
     table = pq.read_table(path, columns=[moment, "_label", "p"])
     known = table[moment].to_numpy().astype("datetime64[us]")
     errors = table["p"].to_numpy().astype(np.float64) - table["_label"].to_numpy().astype(np.float64)
+    return reference_of(known, errors, cutoff, window, zone, min_rows)
+
+
+def reference_of(
+    known: NDArray[np.datetime64],
+    errors: NDArray[np.float64],
+    cutoff: datetime,
+    window: timedelta,
+    zone: ZoneInfo,
+    min_rows: int,
+) -> Reference:
+    """The reference of out-of-fold errors (see `window_biases`)."""
+    import numpy as np
+
     biases = window_biases(known, errors, cutoff, window, zone, min_rows)
     sd = float(np.std(biases, ddof=1)) if len(biases) >= 2 else None
-    return Reference(sd=sd, windows=len(biases), rows=table.num_rows)
+    return Reference(sd=sd, windows=len(biases), rows=len(errors))
 
 
 def window_biases(

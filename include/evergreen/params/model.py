@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
+from evergreen.params.backtest import Backtest
 from evergreen.params.base import Section, nearest
 from evergreen.params.card import Card
 from evergreen.params.derived import check_columns
@@ -45,6 +46,7 @@ class Params(Section):
     schedule: Schedule = Schedule()
     retention: Retention = Retention()
     card: Card = Card()
+    backtest: Backtest = Backtest()
     services: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,29}$")], Service] = Field(
         default_factory=dict,
         max_length=10,

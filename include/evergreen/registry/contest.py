@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+Which = Literal["model", "twin"] | None
+
 
 @dataclass(frozen=True)
 class Opponent:
@@ -25,7 +27,7 @@ class Opponent:
 
     bundle: Bundle
     promoted: datetime  # the promotion's as_of
-    which: Literal["model", "twin"] | None
+    which: Which
     why: str | None = None
 
     @property
@@ -51,15 +53,23 @@ class Opponent:
 def opponent(champion: Bundle, promoted: datetime, judge_from: datetime) -> Opponent:
     """The champion's own model where it learned from nothing in the window, else its twin, else neither."""
     training = champion.training
-    if training.cutoff <= judge_from:
-        return Opponent(champion, promoted, "model")
-    if training.judge_from <= judge_from:
-        return Opponent(champion, promoted, "twin")
-    why = (
-        f"the gate window starts at {clock.format_time(judge_from)}, but even the twin of the champion "
-        f"{champion.build} has learned from labels up to {clock.format_time(training.judge_from)}"
+    which, why = comparable(champion.build, training.cutoff, training.judge_from, judge_from)
+    return Opponent(champion, promoted, which, why)
+
+
+def comparable(build: str, cutoff: datetime, twin_cutoff: datetime, judge_from: datetime) -> tuple[Which, str | None]:
+    """Which of a champion's two models can be judged on a window from `judge_from`; None, and why, where neither can.
+
+    `cutoff` is up to where its model has learned, `twin_cutoff` the same of its twin.
+    """
+    if cutoff <= judge_from:
+        return "model", None
+    if twin_cutoff <= judge_from:
+        return "twin", None
+    return None, (
+        f"the gate window starts at {clock.format_time(judge_from)}, but even the twin of the champion {build} has "
+        f"learned from labels up to {clock.format_time(twin_cutoff)}"
     )
-    return Opponent(champion, promoted, None, why)
 
 
 def facts_of(candidate: Bundle, champion: Opponent | None, as_of: datetime, threshold: float) -> Facts:

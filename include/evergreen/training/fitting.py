@@ -70,7 +70,7 @@ def _shared(path: Path, jobs: Sequence[Job]) -> Iterator[Fitted]:
     # Spawned, not forked: a fork of a process whose Arrow or OpenMP threads have run can hang.
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as pool,
+        ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool,
         ThreadPoolExecutor(1) as feeder,
     ):
         other = feeder.submit(_feed, pool, path, todo, done)
@@ -90,7 +90,7 @@ def _shared(path: Path, jobs: Sequence[Job]) -> Iterator[Fitted]:
 
 def _feed(pool: ProcessPoolExecutor, path: Path, todo: deque[Job], done: deque[Fitted]) -> None:
     while (job := _next(todo)) is not None:
-        done.append(pool.submit(_fit_here, path, job).result())
+        done.append(pool.submit(fit_here, path, job).result())
 
 
 def _next(todo: deque[Job]) -> Job | None:
@@ -114,7 +114,8 @@ def _fit(job: Job, rows: pd.DataFrame, labels: Any) -> Fitted:
     return Fitted(job.name, dump_model(model) if job.keep else None, p)
 
 
-def _fit_here(path: Path, job: Job) -> Fitted:
+def fit_here(path: Path, job: Job) -> Fitted:
+    """Fit one job in this process, which keeps the table at `path` for the next one."""
     return _fit(job, *_load_once(path, job.recipe.names, job.recipe.categorical))
 
 
@@ -123,7 +124,7 @@ def _load(path: Path, names: tuple[str, ...], categorical: tuple[str, ...]) -> t
     return inputs(frame, names, categorical), frame["_label"].to_numpy(dtype="float64")
 
 
-# Only in a worker process, which lives for one run and one table.
+# Only where a process fits one table again and again.
 _load_once = lru_cache(maxsize=1)(_load)
 
 
@@ -132,7 +133,7 @@ def _processes(rows: int) -> int:
     return 2 if rows in PARALLEL_ROWS and (os.cpu_count() or 1) > 1 and not daemon else 1
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this worker when its parent dies, even by SIGKILL: it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is None:

@@ -1,0 +1,115 @@
+"""A candidate as a build as of a moment would train it: the model that serves, its twin, the out-of-fold fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from evergreen import clock
+from evergreen.backtest.fits import Fits
+from evergreen.backtest.history import History
+from evergreen.errors import EvergreenError
+from evergreen.monitoring.records import Reference
+from evergreen.monitoring.reference import reference_of
+from evergreen.params import Params
+from evergreen.params.base import format_duration
+from evergreen.training.fitting import Job
+from evergreen.training.pipeline import Recipe
+from evergreen.training.splits import Split, fold_of, split
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A build as of `as_of`: what it is split into, and its fits, which `Fits` has or makes."""
+
+    as_of: datetime
+    params: Params
+    split: Split
+    model: Job
+    twin: Job
+    fold: Any  # of each of the model's rows
+
+    @property
+    def folds(self) -> tuple[Job, ...]:
+        """The out-of-fold fits; made when they are asked for, since their row numbers fill memory."""
+        import numpy as np
+
+        rows, recipe = self.split.model, self.model.recipe
+        return tuple(
+            Job(f"fold {fold} of {self.name}", recipe, rows[self.fold != fold], rows[self.fold == fold], keep=False)
+            for fold in np.unique(self.fold).tolist()
+        )
+
+    @property
+    def name(self) -> str:
+        """The local day of its moment."""
+        return f"{self.as_of.astimezone(self.params.zone):%Y-%m-%d}"
+
+
+def candidate(history: History, params: Params, as_of: datetime) -> Candidate:
+    """The candidate as of `as_of`, by `training.splits` on the labels known then; nothing is fitted yet.
+
+    Raises EvergreenError where too few labels, or those of one class only, are known.
+    """
+    meta = history.known_at(as_of)
+    name = f"{as_of.astimezone(params.zone):%Y-%m-%d}"
+    try:
+        parts = split(meta, params)
+    except EvergreenError as error:
+        raise EvergreenError(f"no model can be trained as of {name}: {error}") from None
+    recipe = Recipe.candidate(params)
+    # The twin is compared as long as the model has learned from rows of a gate window: one window more at most.
+    until = clock.back(parts.cutoff, -params.gate.window, params.zone)
+    return Candidate(
+        as_of=as_of,
+        params=params,
+        split=parts,
+        model=Job(f"model of {name}{_learned(params)}", recipe, parts.model, _unseen(history, parts.cutoff)),
+        twin=Job(f"twin of {name}{_learned(params)}", recipe, parts.twin, _unseen(history, parts.judge_from, until)),
+        fold=fold_of(meta["_time"].iloc[parts.model], params),
+    )
+
+
+def predictions(history: History, fits: Fits, job: Job) -> Any:
+    """The job's predictions at the places of their rows, NaN elsewhere; shape (rows of the history,)."""
+    import numpy as np
+
+    p = np.full(len(history.meta), np.nan)
+    p[job.predict] = fits[job].p
+    return p
+
+
+def reference(history: History, fits: Fits, of: Candidate) -> Reference:
+    """How far the candidate's bias swings, as the monitor takes it from reference.parquet of a bundle."""
+    rows = of.split.model
+    known = history.meta["_label_first_known_at"].to_numpy()[rows].astype("datetime64[us]")
+    errors = out_of_fold(history, fits, of) - history.meta["_label"].to_numpy(dtype="float64")[rows]
+    window = of.params.monitoring.window
+    return reference_of(known, errors, of.split.cutoff, window, of.params.zone, of.params.monitoring.min_rows)
+
+
+def out_of_fold(history: History, fits: Fits, of: Candidate) -> Any:
+    """The out-of-fold predictions of the model's rows, in their order."""
+    import numpy as np
+
+    p = np.full(len(history.meta), np.nan)
+    for job in of.folds:
+        p[job.predict] = fits[job].p
+    return p[of.split.model]
+
+
+def _learned(params: Params) -> str:
+    window = params.training.window
+    return f" on {format_duration(window)}" if window else ""
+
+
+def _unseen(history: History, cutoff: datetime, until: datetime | None = None) -> Any:
+    """The rows with a label that was first known after `cutoff`, and by `until`."""
+    import numpy as np
+
+    first = history.meta["_label_first_known_at"]
+    chosen = history.labelled() & (first > clock.naive(cutoff)).to_numpy()
+    if until is not None:
+        chosen &= (first <= clock.naive(until)).to_numpy()
+    return np.flatnonzero(chosen)

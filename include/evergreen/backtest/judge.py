@@ -1,0 +1,89 @@
+"""The gate in a backtest: `registry.gate.decide` on the same evidence and facts as the stage `gate` gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from evergreen.backtest.candidates import Candidate, out_of_fold, predictions
+from evergreen.backtest.fits import Fits
+from evergreen.backtest.history import History
+from evergreen.clock import naive
+from evergreen.params import Params
+from evergreen.registry.contest import comparable
+from evergreen.registry.gate import Evidence, Facts, Verdict, decide
+
+AT_THRESHOLD = {"precision", "recall", "f1"}  # floors that need the threshold which `evaluate` chooses
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A candidate that serves, and the moment of its promotion."""
+
+    candidate: Candidate
+    promoted: datetime
+
+
+def jobs(candidate: Candidate) -> list[Any]:
+    """What the gate needs fitted of a candidate."""
+    folds = candidate.folds if AT_THRESHOLD & candidate.params.gate.floor.keys() else ()
+    return [candidate.model, candidate.twin, *folds]
+
+
+def judge(history: History, fits: Fits, candidate: Candidate, champion: Champion | None, days: Any) -> Verdict:
+    """The gate's verdict on `candidate` as of its moment; `days` are the local days of the history's rows."""
+    parts = candidate.split
+    which, why = (None, None) if champion is None else comparable(
+        champion.candidate.name, champion.candidate.split.cutoff, champion.candidate.split.judge_from, parts.judge_from
+    )  # fmt: skip
+    against = None
+    if champion is not None and which is not None:
+        against = champion.candidate.model if which == "model" else champion.candidate.twin
+    meta = history.meta.iloc[parts.window]
+    evidence = Evidence(
+        label=meta["_label"].to_numpy(dtype="float64"),
+        candidate=predictions(history, fits, candidate.twin)[parts.window],
+        champion=None if against is None else predictions(history, fits, against)[parts.window],
+        day=days[parts.window],
+        known_at=meta["_label_known_at"].to_numpy().astype("datetime64[us]"),
+        first_known_at=meta["_label_first_known_at"].to_numpy().astype("datetime64[us]"),
+    )
+    known: dict[str, Any] = {}
+    if champion is not None:
+        known = {
+            "champion_build": champion.candidate.name,
+            "champion_model": which,
+            "champion_sha256": against and fits[against].sha256,
+            "champion_cutoff": {"model": champion.candidate.split.cutoff, "twin": champion.candidate.split.judge_from}[
+                which
+            ]
+            if which
+            else None,
+            "incomparable": why,
+            "last_promotion": champion.promoted,
+        }
+    facts = Facts(
+        as_of=candidate.as_of,
+        time_zone=candidate.params.time_zone,
+        build=candidate.name,
+        candidate_sha256=fits[candidate.twin].sha256,
+        candidate_cutoff=parts.judge_from,
+        window_end=parts.cutoff,
+        threshold=_threshold(history, fits, candidate),
+        **known,
+    )
+    return decide(evidence, candidate.params.gate, facts)
+
+
+def _threshold(history: History, fits: Fits, candidate: Candidate) -> float:
+    """As the stage `evaluate` chooses it; only a floor on precision, recall or F1 depends on it."""
+    from evergreen.training.metrics import best_threshold
+
+    params: Params = candidate.params
+    if not AT_THRESHOLD & params.gate.floor.keys():
+        return 0.5
+    rows = history.meta.iloc[candidate.split.model]
+    before = (rows["_label_known_at"] <= naive(candidate.split.judge_from)).to_numpy()
+    labels = rows["_label"].to_numpy(dtype="float64")
+    return best_threshold(labels[before], out_of_fold(history, fits, candidate)[before])

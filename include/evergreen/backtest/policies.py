@@ -1,0 +1,61 @@
+"""The policies: when each retrains, on which labels, and whether the gate is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from evergreen.backtest.moments import months_before
+from evergreen.params import Params
+from evergreen.params.backtest import NEVER, SLIDING, Backtest
+
+Retrain = Literal["never", "monthly", "weekly", "triggers"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One way to keep a model fresh."""
+
+    name: str
+    retrain: Retrain
+    gated: bool = False
+    months: int | None = None  # of the labels that it learns from
+    expanding: bool = False  # all labels known, whatever training.window says
+
+    @property
+    def title(self) -> str:
+        """The name and whether the gate is asked, as tables show it."""
+        return self.name if self.retrain == "never" else f"{self.name}, {'gated' if self.gated else 'ungated'}"
+
+    def params(self, params: Params, as_of: datetime) -> Params:
+        """The params of a build as of `as_of`: those of the project, with this policy's training window."""
+        if not self.expanding and self.months is None:
+            return params
+        window = span_of_months(as_of, self.months, params.zone) if self.months else None
+        return params.model_copy(update={"training": params.training.model_copy(update={"window": window})})
+
+
+def policies(wanted: Backtest) -> list[Policy]:
+    """Every policy asked for, `never` first."""
+    found = [Policy(NEVER, "never")]
+    for name in dict.fromkeys(wanted.policies):
+        if name != NEVER:
+            gates = {"both": (False, True), "only": (True,), "never": (False,)}[wanted.gated]
+            found += [_policy(name, gated) for gated in gates]
+    return found
+
+
+def span_of_months(end: datetime, months: int, zone: ZoneInfo) -> timedelta:
+    """The last `months` months before `end` as whole local days, which is how `training.window` counts."""
+    start = months_before(end, months, zone)
+    return timedelta(days=(end.astimezone(zone).date() - start.astimezone(zone).date()).days)
+
+
+def _policy(name: str, gated: bool) -> Policy:
+    if match := SLIDING.match(name):
+        return Policy(name, "monthly", gated, months=int(match[1]))
+    if name == "triggers":
+        return Policy(name, "triggers", gated)
+    return Policy(name, "weekly" if name == "weekly" else "monthly", gated, expanding=True)

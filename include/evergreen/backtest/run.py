@@ -1,0 +1,131 @@
+"""`evergreen backtest`: replay every policy, and write the figures as one JSON and one page.
+
+Fits are shared between policies and kept; a run that was killed goes on with those that it had, to the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from evergreen.backtest.fits import Fits, Progress
+from evergreen.backtest.history import History, read_history
+from evergreen.backtest.measures import Measure, measures
+from evergreen.backtest.moments import Period
+from evergreen.backtest.policies import policies
+from evergreen.backtest.replay import Scene, planned, replay
+from evergreen.backtest.results import BacktestResult, MeasureInfo, PolicyResult
+from evergreen.backtest.span import replayed_periods
+from evergreen.backtest.summary import Judged, result, suspicions
+from evergreen.disk import full_disk_is_said
+from evergreen.faults import point
+from evergreen.files import write_atomic
+from evergreen.locks import lock
+from evergreen.project import Project
+
+PATIENCE = 2.0  # seconds to wait for another backtest, which takes minutes
+
+
+@full_disk_is_said()
+def backtest(
+    project: Project,
+    as_of: datetime,
+    *,
+    committed: bool = False,
+    show: Callable[[Progress], None] = lambda progress: None,
+    processes: int | None = None,
+) -> BacktestResult:
+    """Replay the history known at `as_of` and write backtest.json and backtest.html; equal inputs give equal bytes.
+
+    `committed` takes data/ and snapshot.json rather than the lake. Raises LakeError where there is neither, and
+    EvergreenError where there is too little to replay or a model cannot be trained.
+    """
+    from evergreen.backtest.page import write_page
+    from evergreen.training.threads import one_thread
+
+    cache = project.home.backtest(project.name)
+    with lock(project.home, f"{project.name}/backtest", PATIENCE), one_thread():
+        for left in cache.rglob(".*.npz.*"):  # by a run that was killed
+            left.unlink(missing_ok=True)
+        history = read_history(project, as_of, cache, committed)
+        spans = replayed_periods(history, project.params)
+        fits = Fits(history.features, cache / "fits", history.key, show, processes)
+        try:
+            found = _replayed(project, history, fits, spans)
+        finally:
+            fits.close()
+        folder = project.home.reports(project.name) / "backtest"
+        write_atomic(folder / "backtest.json", found.model_dump_json(indent=1) + "\n")
+        point("backtest.told")
+        write_page(folder / "backtest.html", found)
+    return found
+
+
+def page_of(project: Project) -> Path:
+    """Where the page lies."""
+    return project.home.reports(project.name) / "backtest" / "backtest.html"
+
+
+def _replayed(project: Project, history: History, fits: Fits, spans: list[Period]) -> BacktestResult:
+    params = project.params
+    scene = Scene(history, fits, params, spans[0].start, spans[-1].end, history.days(params.time_zone))
+    chosen = policies(params.backtest)
+    fits.make([job for policy in chosen for job in planned(scene, policy)])
+    compared = measures(params.backtest.cost)
+    judged = Judged(scene, spans, compared)
+    never: Any = None
+    made: list[PolicyResult] = []
+    for policy in chosen:
+        found = replay(scene, policy)
+        never = judged.tables(found.p) if never is None else never
+        made.append(result(judged, found, never))
+    return _told(project, history, scene, spans, compared, made)
+
+
+def _told(
+    project: Project,
+    history: History,
+    scene: Scene,
+    spans: list[Period],
+    compared: tuple[Measure, ...],
+    made: list[PolicyResult],
+) -> BacktestResult:
+    total, settings = made[0].total, project.params.backtest
+    return BacktestResult(
+        name=project.name,
+        start=scene.start,
+        end=scene.end,
+        time_zone=project.params.time_zone,
+        snapshot=history.snapshot,
+        history=history.key,
+        rows=total.rows,
+        positives=total.positives,
+        periods={one.label: (one.start, one.end) for one in spans},
+        corrected=history.corrected(),
+        settings=settings,
+        gate_metric=project.params.gate.metric,
+        measures={
+            one.name: MeasureInfo(title=one.title, lower_is_better=one.lower_is_better, digits=one.digits)
+            for one in compared
+        },
+        policies=tuple(made),
+        suspicions=suspicions(made, settings.leak),
+        notes=_notes(project, history),
+    )
+
+
+def _notes(project: Project, history: History) -> tuple[str, ...]:
+    """What a reader must know of how this was made."""
+    found = []
+    if corrected := history.corrected():
+        found.append(
+            f"The labels of {corrected:,} rows were corrected after they were first known. The history holds their "
+            "newest value alone: before its correction such a row counts as one without a label, so it trains and "
+            "judges nothing; the figures are of the newest values."
+        )
+    drift = [name for name, rule in project.params.monitoring.rules.items() if rule.kind == "drift"]
+    if drift and "triggers" in project.params.backtest.policies:
+        found.append(f"Rules of drift ({', '.join(drift)}) are not replayed: they ask for nothing here.")
+    return tuple(found)

@@ -1,0 +1,51 @@
+"""The figures in words: the answer that the page and the terminal begin with."""
+
+from __future__ import annotations
+
+from evergreen.backtest.results import BacktestResult, MeasureInfo, PolicyResult
+
+
+def answer(found: BacktestResult) -> str:
+    """Whether retraining paid, by the mean loss that the gate compares, and what the best policy would have given."""
+    others = found.policies[1:]
+    judge = "log_loss"
+    told = [(policy, policy.total.against_never[judge]) for policy in others]
+    if not others:
+        return "Only `never` was replayed: there is nothing to compare it with."
+    sides = [figure.side(found.measures[judge].lower_is_better) for _, figure in told]
+    title = found.measures[judge].title
+    count = (
+        f"{sides.count('better')} of {len(others)} policies are better than never retraining in {title} beyond chance"
+    )
+    defined = [(figure.value, policy) for policy, figure in told if figure.value is not None]
+    if not defined:
+        return f"It cannot be said: {title} is not defined for these rows."
+    best = min(defined, key=lambda pair: pair[0])[1]
+    if "better" in sides:
+        return f"Yes: {count}. {_best(found, best)}"
+    if "worse" in sides:
+        worse = f"{sides.count('worse')} of {len(others)} policies are worse than never retraining beyond chance"
+        return f"No: none is shown to be better than never retraining, and {worse}. {_best(found, best)}"
+    return f"Not shown: no policy differs from never retraining in {title} beyond chance. {_best(found, best)}"
+
+
+def _best(found: BacktestResult, best: PolicyResult) -> str:
+    parts = []
+    for name, measure in found.measures.items():
+        figure, never = best.total.against_never[name], found.policies[0].total.measures[name].value
+        if figure.value is None:
+            parts.append(f"{measure.title} not defined")
+            continue
+        share = f" ({figure.value / never:+.1%})" if name == "cost" and never else ""
+        parts.append(f"{measure.title} {signed(figure.value, measure)}{share}")
+    return f"The lowest log-loss is that of `{best.title}`: {', '.join(parts)} against never."
+
+
+def number(value: float | None, measure: MeasureInfo) -> str:
+    """A value as its measure shows it."""
+    return "not defined" if value is None else f"{value:,.{measure.digits}f}"
+
+
+def signed(value: float | None, measure: MeasureInfo) -> str:
+    """A difference with its sign; a minus is a minus, not a hyphen."""
+    return "not defined" if value is None else f"{value:+,.{measure.digits}f}".replace("-", "\N{MINUS SIGN}")

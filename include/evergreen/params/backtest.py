@@ -1,0 +1,73 @@
+"""`backtest`: which ways to retrain are compared on past data, over which span, and at what cost of an error."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from evergreen.params.base import Section, nearest
+
+NEVER = "never"  # what all others are compared with
+POLICIES = (NEVER, "monthly", "sliding_3", "weekly", "triggers")
+SLIDING = re.compile(r"^sliding_([1-9]\d?)$")
+
+
+class Cost(Section):
+    """What an error costs, in any unit; it pays to warn from p = false_positive / (false_positive + false_negative)."""
+
+    false_negative: float = Field(5.0, gt=0, description="A positive row that was not warned of.")
+    false_positive: float = Field(1.0, gt=0, description="A warning of a negative row.")
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which on a warning costs less than none."""
+        return self.false_positive / (self.false_positive + self.false_negative)
+
+
+class Leak(Section):
+    """Figures that are too good to be true for this use case: the page warns of a leak where one is passed."""
+
+    roc_auc: float | None = Field(None, gt=0.5, lt=1, description="ROC AUC of the whole span.")
+    period_roc_auc: float | None = Field(None, gt=0.5, lt=1, description="ROC AUC of any period.")
+
+
+class Backtest(Section):
+    """`evergreen backtest` replays history for a set of policies; nothing else reads this section."""
+
+    start: date | None = Field(
+        None,
+        description="Local day on which the first model starts to serve; null: the first begin of a period before "
+        "which labels span two gate windows, with `training.min_labels` of them before the last one.",
+    )
+    end: date | None = Field(None, description="The day after the last one; null: all rows that have a label.")
+    policies: tuple[str, ...] = Field(
+        (NEVER, "monthly", "sliding_3", "triggers"),
+        description="`never` keeps the first model (always among them: the others are compared with it); `monthly` on all "
+        "labels known, `sliding_<n>` monthly on those of the last n months, `weekly` on all, `triggers` when a rule "
+        "of the monitor alarms.",
+    )
+    gated: Literal["both", "only", "never"] = Field(
+        "both", description="Each policy through the gate, without it (every candidate is promoted), or both."
+    )
+    period: Literal["month", "week"] = Field("month", description="Figures are given for each of these, and in total.")
+    confidence: float = Field(0.9, gt=0.5, lt=1, description="Of the intervals, two-sided.")
+    resamples: int = Field(1000, ge=100, description="Number of resamples of whole days.")
+    seed: int = 0
+    cost: Cost = Cost()
+    leak: Leak = Leak()
+
+    @field_validator("policies")
+    @classmethod
+    def _known_policies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(known_policy, value))
+
+
+def known_policy(name: str) -> str:
+    """`name`; raises ValueError with the known ones where it is none."""
+    if name in POLICIES or SLIDING.match(name):
+        return name
+    known = [one for one in POLICIES if not SLIDING.match(one)] + ["sliding_<n> with n months, such as sliding_3"]
+    raise ValueError(f"`{name}` is not a policy of a backtest; {nearest(name, known)}")
