@@ -21,7 +21,9 @@ class Period:
 
 def periods(start: datetime, end: datetime, kind: str, zone: ZoneInfo) -> list[Period]:
     """Cut [start, end) into calendar months or into weeks from `start` on; the first and the last may be shorter."""
-    begins = [start, *(months if kind == "month" else steps)(start, end, zone)] if start < end else []
+    if start >= end:
+        return []
+    begins = [start, *(months if kind == "month" else steps)(start, end, zone)]
     ends = [*begins[1:], end]
     return [Period(_label(one, kind, zone), one, last) for one, last in zip(begins, ends, strict=True)]
 

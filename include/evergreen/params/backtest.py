@@ -45,9 +45,9 @@ class Backtest(Section):
     end: date | None = Field(None, description="The day after the last one; null: all rows that have a label.")
     policies: tuple[str, ...] = Field(
         (NEVER, "monthly", "sliding_3", "triggers"),
-        description="`never` keeps the first model (always among them: the others are compared with it); `monthly` on all "
-        "labels known, `sliding_<n>` monthly on those of the last n months, `weekly` on all, `triggers` when a rule "
-        "of the monitor alarms.",
+        description="`never` keeps the first model (always among them: the others are compared with it); `monthly` "
+        "retrains on all labels known, `sliding_<n>` monthly on those of the last n months, `weekly` on all, "
+        "`triggers` when a rule of the monitor alarms.",
     )
     gated: Literal["both", "only", "never"] = Field(
         "both", description="Each policy through the gate, without it (every candidate is promoted), or both."

@@ -1,0 +1,22 @@
+"""Projects to replay: the world of tests/stages/served.py, nine weeks of which the last two drift, week by week."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from evergreen.project import Project
+from tests.data import day
+from tests.stages.served import DAYS, TRAINED, open_world
+
+END = day(DAYS + 2)  # every label is known
+START = f"{day(TRAINED):%Y-%m-%d}"
+FIRST = date.fromisoformat(START)
+
+
+def world(folder: Path, settings: str = f"period: week, start: {START}, policies: [weekly, triggers]") -> Project:
+    """A copy of the world with a section `backtest`."""
+    project = open_world(folder).project
+    path = project.root / "params.yaml"
+    path.write_text(f"{path.read_text()}\nbacktest: {{{settings}, resamples: 200}}\n")
+    return Project.load(project.root)
