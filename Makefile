@@ -19,7 +19,7 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate check reproduce format setup lock clean
+.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate check backtest reproduce format setup lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -64,6 +64,9 @@ check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked p
 	@{ $(BIN)/dvc repro --dry --allow-missing > .venv/dvc.log 2>&1 && ! grep "^Running stage" .venv/dvc.log; } \
 		|| { cat .venv/dvc.log; echo "dvc.yaml or dvc.lock is not up to date: run dvc repro, commit dvc.lock"; exit 1; }
 	@echo "dvc.yaml is valid, dvc.lock is up to date"
+
+backtest: setup ## does retraining pay? replays April to December 2013 for several policies (make backtest ARGS='--policy weekly')
+	OMP_NUM_THREADS=1 $(BIN)/python examples/flights/backtest.py $(ARGS)
 
 reproduce: setup ## make the committed build again from the shipped data, and compare the bytes
 	$(BIN)/python examples/flights/reproduce.py

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,12 +38,17 @@ def backtest(
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Replay history for several ways to retrain, and say which of them would have paid."""
+    project = asked(Project.load(), {"policies": policy or None, "start": start, "end": end})
+    run_and_tell(project, clock.resolve_as_of(project.home, as_of), committed=snapshot, as_json=as_json)
+
+
+def run_and_tell(project: Project, as_of: datetime, committed: bool = False, as_json: bool = False) -> None:
+    """Run it with its progress on stderr, and print what was found."""
     from evergreen.backtest.run import backtest as run
     from evergreen.backtest.run import page_of
 
-    project = _asked(Project.load(), {"policies": policy or None, "start": start, "end": end})
     with _progress() as show:
-        found = run(project, clock.resolve_as_of(project.home, as_of), committed=snapshot, show=show)
+        found = run(project, as_of, committed=committed, show=show)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
         return
@@ -79,7 +84,7 @@ def print_summary(found: BacktestResult) -> None:
         console.print(f"A leak? {text}", soft_wrap=True)
 
 
-def _asked(project: Project, given: dict[str, Any]) -> Project:
+def asked(project: Project, given: dict[str, Any]) -> Project:
     """The project with what the command line says in place of params.yaml's section."""
     import dataclasses
 

@@ -19,8 +19,10 @@ h1{font-size:1.5rem;margin-bottom:.2rem} h2{font-size:1.15rem;margin-top:2.2rem}
 table{border-collapse:collapse;width:100%}
 td,th{padding:.3rem .6rem;border-bottom:1px solid #dde5df;text-align:right;font-variant-numeric:tabular-nums;
 vertical-align:top} th{color:#56645b;font-weight:600} td:first-child,th:first-child,.text{text-align:left}
+td:first-child{white-space:nowrap}
 .lead{font-size:1.1rem;background:#eef5f0;border-left:4px solid #2f7d4f;padding:.7rem 1rem;margin:1rem 0}
-.leak{background:#fdf0ec;border-left:4px solid #a1260d;padding:.7rem 1rem} small{color:#56645b;white-space:nowrap}
+.leak{background:#fdf0ec;border-left:4px solid #a1260d;padding:.7rem 1rem}
+small{color:#56645b;white-space:nowrap;font-weight:400}
 .better{color:#226a41;font-weight:600} .worse{color:#a1260d;font-weight:600} .undefined{color:#8a6100}
 .wide{overflow-x:auto} svg{width:100%;height:auto} p.note,li{color:#3c4a42} summary{cursor:pointer;margin:.4rem 0}
 """
@@ -41,6 +43,7 @@ def write_page(path: Path, found: BacktestResult) -> None:
         "hollow ones are gated. The green side is the better one.</p>",
         f"<h2>By {found.settings.period}</h2>",
         drawn["periods"],
+        "<p class=note>Above the line is better than never, in every panel.</p>",
         *(_by_period(found, name) for name in found.measures),
         "<h2>Retrains</h2>",
         drawn["retrains"],

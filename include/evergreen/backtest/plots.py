@@ -74,23 +74,27 @@ def _interval(panel: Axes, policy: PolicyResult, measure: str, place: int, colou
 
 
 def _periods(found: BacktestResult) -> Figure:
-    """Each measure period by period, a line a policy; gated ones are dashed. What is not defined is a gap."""
+    """Each policy minus `never`, period by period; gated ones are dashed. What is not defined is a gap."""
     labels, palette = list(found.periods), colours(found)
     figure = _figure(10, 2.3 * len(found.measures) + 0.5)
     panels = figure.subplots(len(found.measures), 1, sharex=True, squeeze=False)[:, 0]
     for panel, (name, measure) in zip(panels, found.measures.items(), strict=True):
-        for policy in found.policies:
-            values = [_nan(policy.periods[label].measures[name].value) for label in labels]
+        panel.axhline(0, color=NEVER, linewidth=1)
+        for policy in found.policies[1:]:
+            values = [_nan(policy.periods[label].against_never[name].value) for label in labels]
             panel.plot(
                 range(len(labels)), values, color=palette[policy.name], label=policy.title,
                 linestyle=(0, (3, 2)) if policy.gated else "-", marker="o", markersize=3.5,
-                linewidth=2.4 if policy.retrain_never else 1.5,
+                linewidth=1.6,
             )  # fmt: skip
-        panel.set_ylabel(f"{measure.title}\n({'lower' if measure.lower_is_better else 'higher'} is better)")
+        if measure.lower_is_better:
+            panel.invert_yaxis()
+        panel.set_ylabel(f"{measure.title},\nminus never")
         panel.grid(axis="y", color="#e6ece8", linewidth=0.8)
     step = -(-len(labels) // 14)
     panels[-1].set_xticks(range(0, len(labels), step), labels[::step])
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    if len(found.policies) > 1:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 

@@ -36,7 +36,7 @@ def _best(found: BacktestResult, best: PolicyResult) -> str:
         if figure.value is None:
             parts.append(f"{measure.title} not defined")
             continue
-        share = f" ({figure.value / never:+.1%})" if name == "cost" and never else ""
+        share = f" ({_minus(f'{figure.value / never:+.1%}')})" if name == "cost" and never else ""
         parts.append(f"{measure.title} {signed(figure.value, measure)}{share}")
     return f"The lowest log-loss is that of `{best.title}`: {', '.join(parts)} against never."
 
@@ -48,4 +48,8 @@ def number(value: float | None, measure: MeasureInfo) -> str:
 
 def signed(value: float | None, measure: MeasureInfo) -> str:
     """A difference with its sign; a minus is a minus, not a hyphen."""
-    return "not defined" if value is None else f"{value:+,.{measure.digits}f}".replace("-", "\N{MINUS SIGN}")
+    return "not defined" if value is None else _minus(f"{value:+,.{measure.digits}f}")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,86 @@
+"""A replay says what the real stages say: the same models, the same verdicts, the same monitored windows."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evergreen.backtest.fits import Fits
+from evergreen.backtest.history import read_history
+from evergreen.backtest.policies import Policy
+from evergreen.backtest.replay import Replayed, Scene, replay
+from evergreen.ledger import Ledger
+from evergreen.project import Project
+from evergreen.stages.gate import gate
+from evergreen.stages.monitor import monitor
+from evergreen.stages.promote import promote
+from evergreen.stages.score import score
+from evergreen.training.artifacts import predict
+from evergreen.training.frame import read_frame
+from tests.backtest.worlds import END, world
+from tests.data import day
+from tests.stages.candidates import Candidates
+from tests.stages.served import DAYS, TRAINED, open_scored_world
+
+NUMBERS = ("rows", "positives", "rate", "mean_p", "bias", "log_loss", "skill", "roc_auc", "complete_days", "mature")
+
+
+def replayed(project: Project, cache: Path, policy: Policy) -> tuple[Scene, Replayed]:
+    history = read_history(project, END, cache)
+    fits = Fits(history.features, cache / "fits", history.key, processes=1)
+    zone = project.params.time_zone
+    scene = Scene(history, fits, project.params, day(TRAINED), day(DAYS), history.days(zone))
+    return scene, replay(scene, policy)
+
+
+def test_the_loop_of_the_stages_makes_the_same_models_and_verdicts(tmp_path: Path) -> None:
+    project = world(tmp_path)
+    (project.root / ".gitignore").write_text(".evergreen/\n/data\n/build\n/drops\n")
+    loop, ledger = Candidates(project), Ledger.open(project.home)
+    verdicts, served = [], {}
+    for week in range((DAYS - TRAINED) // 7):
+        as_of = day(TRAINED + 7 * week)
+        build = loop.make_from_lake(as_of)
+        decision = gate(project, build, as_of, "test").decision
+        promote(project, decision)
+        verdicts.append(ledger.decision(decision))
+        champion = ledger.champion("small")
+        assert champion is not None
+        served[as_of] = loop.bundle(champion.build)
+    assert {one.verdict for one in verdicts} >= {"promote", "inconclusive"}, "the world has both"
+
+    scene, found = replayed(project, tmp_path / "cache", Policy("weekly", "weekly", gated=True, expanding=True))
+
+    assert [one.verdict for one in found.retrains] == [one.verdict for one in verdicts[1:]]
+    for mine, theirs in zip(found.retrains, verdicts[1:], strict=True):
+        assert _without_names(mine.reason) == _without_names(f"{theirs.verdict}: {theirs.reason}")
+    frame = read_frame(scene.history.features, ["_key", "_time", *project.params.features.names()])
+    for as_of, bundle in served.items():
+        rows = scene.served(as_of, as_of + timedelta(days=7))
+        np.testing.assert_array_equal(found.p[rows], predict(bundle.model(), frame.iloc[rows]))
+
+
+def test_the_monitor_of_the_stages_measures_the_same_windows(tmp_path: Path) -> None:
+    opened = open_scored_world(tmp_path)
+    _, found = replayed(opened.project, tmp_path / "cache", Policy("triggers", "triggers"))
+    assert found.retrains, "the drift of the last weeks alarms"
+    until = found.retrains[0].as_of
+    own = [one for one in found.records if one.end <= until]
+    assert len(own) >= 2
+    score(opened.project, day(DAYS), timedelta(days=DAYS - TRAINED))
+    for mine in own:
+        record = monitor(opened.project, mine.end).record
+        assert record is not None
+        theirs = {name: record[name] for name in NUMBERS}
+        assert theirs == pytest.approx({name: getattr(mine, name) for name in NUMBERS}, rel=1e-9)
+        assert mine.reference.model_dump() == pytest.approx(record["reference"], rel=1e-9)
+        assert [rule["alarm"] for rule in record["rules"]] == [rule.alarm for rule in mine.rules]
+
+
+def _without_names(reason: str) -> str:
+    return re.sub(r"20\d\d[-\dT:Za-f]*", "<build>", json.dumps(reason))
