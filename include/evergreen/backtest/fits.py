@@ -161,7 +161,7 @@ def _read(place: Path) -> Outcome | None:
     import numpy as np
 
     try:
-        with np.load(place, allow_pickle=False) as found:
+        with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as found:
             return Outcome(str(found["sha256"]), found["p"])
     except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

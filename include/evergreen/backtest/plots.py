@@ -22,9 +22,11 @@ STYLE = {
 
 
 def plots(found: BacktestResult) -> dict[str, str]:
-    """Each plot's SVG by name; equal results give equal texts."""
+    """Each plot's SVG by name, empty where there is nothing beside `never`; equal results give equal texts."""
     import matplotlib as mpl
 
+    if len(found.policies) == 1:
+        return dict.fromkeys(("differences", "periods", "retrains"), "")
     with mpl.rc_context(STYLE):
         drawn = {"differences": _differences(found), "periods": _periods(found), "retrains": _retrains(found)}
         return {name: _svg(figure, name) for name, figure in drawn.items()}
@@ -93,8 +95,7 @@ def _periods(found: BacktestResult) -> Figure:
         panel.grid(axis="y", color="#e6ece8", linewidth=0.8)
     step = -(-len(labels) // 14)
     panels[-1].set_xticks(range(0, len(labels), step), labels[::step])
-    if len(found.policies) > 1:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
