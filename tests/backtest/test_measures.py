@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from evergreen.backtest.intervals import drawn, figure
 from evergreen.backtest.measures import measures
-from evergreen.params.backtest import Cost
+from evergreen.params.evaluation import Cost
 
 COST = Cost(false_negative=5, false_positive=1)
 DAYS = 12

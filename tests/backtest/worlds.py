@@ -10,6 +10,8 @@ from tests.data import day
 from tests.stages.served import DAYS, TRAINED, open_world
 
 END = day(DAYS + 2)  # every label is known
+EVALUATION = "evaluation: {"  # of conftest's small project
+COST = "cost: {false_negative: 5, false_positive: 1}, "
 START = f"{day(TRAINED):%Y-%m-%d}"
 FIRST = date.fromisoformat(START)
 
@@ -18,5 +20,8 @@ def world(folder: Path, settings: str = f"period: week, start: {START}, policies
     """A copy of the world with a section `backtest`."""
     project = open_world(folder).project
     path = project.root / "params.yaml"
-    path.write_text(f"{path.read_text()}\nbacktest: {{{settings}, resamples: 200}}\n")
+    text = path.read_text()
+    assert EVALUATION in text
+    text = text.replace(EVALUATION, EVALUATION + COST)
+    path.write_text(f"{text}\nbacktest: {{{settings}, resamples: 200}}\n")
     return Project.load(project.root)

@@ -62,8 +62,8 @@ class History:
 def read_history(project: Project, as_of: datetime, cache: Path, committed: bool = False) -> History:
     """The history known at `as_of`, from the lake; from data/ and snapshot.json where there is no lake, or `committed`.
 
-    The table is kept in `cache`, and made again where rows, params, code or packages have changed. Raises LakeError
-    where there is neither, and what `snapshot` and `features` raise.
+    The table is kept in `cache`, and made again where rows, params, code or packages have changed; the fits of the one
+    before go then. Raises LakeError where there is neither, and what `snapshot` and `features` raise.
     """
     from evergreen.stages.features import features
     from evergreen.stages.snapshot import snapshot
@@ -80,6 +80,7 @@ def read_history(project: Project, as_of: datetime, cache: Path, committed: bool
     path = cache / f"features-{key[:16]}.parquet"
     if not path.exists():
         features(place)
+        shutil.rmtree(cache / "fits", ignore_errors=True)  # of another table, so that nothing asks for them
         for old in cache.glob("features-*.parquet"):
             old.unlink()
         os.replace(place.build / "features.parquet", path)

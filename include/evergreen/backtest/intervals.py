@@ -24,11 +24,11 @@ def drawn(days: int, resamples: int, seed: int) -> NDArray[np.float64]:
 def figure(values: NDArray[np.float64], days: int, confidence: float) -> Figure:
     """The value and its two-sided interval, from what `drawn` gave; a resample that is not defined leaves it open.
 
-    The interval is the expanded percentile of `registry.bootstrap.calibrated`, half of 1 - `confidence` on either side.
+    The interval is the expanded percentile of `training.intervals.calibrated`, half of 1 - `confidence` on either side.
     """
     import numpy as np
 
-    from evergreen.registry.bootstrap import calibrated
+    from evergreen.training.intervals import calibrated
 
     if days < 2 or not np.isfinite(values).all():
         return Figure(value=float(values[0]), low=None, high=None)

@@ -78,7 +78,7 @@ def judge(history: History, fits: Fits, candidate: Candidate, champion: Champion
 
 def _threshold(history: History, fits: Fits, candidate: Candidate) -> float:
     """As the stage `evaluate` chooses it; only a floor on precision, recall or F1 depends on it."""
-    from evergreen.training.metrics import best_threshold
+    from evergreen.training.metrics import best_threshold, cheapest_threshold
 
     params: Params = candidate.params
     if not AT_THRESHOLD & params.gate.floor.keys():
@@ -86,4 +86,5 @@ def _threshold(history: History, fits: Fits, candidate: Candidate) -> float:
     rows = history.meta.iloc[candidate.split.model]
     before = (rows["_label_known_at"] <= naive(candidate.split.judge_from)).to_numpy()
     labels = rows["_label"].to_numpy(dtype="float64")
-    return best_threshold(labels[before], out_of_fold(history, fits, candidate)[before])
+    p, cost = out_of_fold(history, fits, candidate)[before], params.evaluation.cost
+    return cheapest_threshold(labels[before], p, cost) if cost else best_threshold(labels[before], p)

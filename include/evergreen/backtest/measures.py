@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evergreen.params.backtest import Cost
+from evergreen.params.evaluation import Cost
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,9 +41,14 @@ class Measure(Protocol):
         """The table of `count` days; `day` (rows,) numbers them from 0."""
 
 
-def measures(cost: Cost) -> tuple[Measure, ...]:
-    """The measures of a binary label, the most telling first."""
-    return (RocAuc(), LogLoss(), Costs(cost))
+def measures(cost: Cost | None) -> tuple[Measure, ...]:
+    """The measures of a binary label; a cost where its weights are known."""
+    return (RocAuc(), LogLoss(), *([Costs(cost)] if cost else []))
+
+
+def warns_from(cost: Cost) -> float:
+    """The probability from which on a warning costs less than none, where probabilities are right."""
+    return cost.false_positive / (cost.false_positive + cost.false_negative)
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Costs:
         """Sums of costs."""
         import numpy as np
 
-        warned = p >= self.cost.threshold
+        warned = p >= warns_from(self.cost)
         missed, needless = (y == 1) & ~warned, (y == 0) & warned
         costs = np.where(missed, self.cost.false_negative, 0.0) + np.where(needless, self.cost.false_positive, 0.0)
         return mean_by_day(PER * costs, day, count)

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from evergreen.backtest.measures import warns_from
 from evergreen.backtest.plots import plots
 from evergreen.backtest.results import BacktestResult, Figure, MeasureInfo, PolicyResult, Retrain
 from evergreen.backtest.words import answer, number, signed
@@ -168,15 +169,17 @@ def _reading(found: BacktestResult) -> str:
 
 
 def _lines(found: BacktestResult) -> Iterator[str]:
-    cost, settings = found.settings.cost, found.settings
+    settings = found.settings
     yield (
         f"Intervals are of {settings.confidence:.0%}, from {settings.resamples:,} resamples of whole days: rows of a "
         "day are not independent. All policies are resampled alike, so a difference is of the same days."
     )
-    yield (
-        f"Cost: a positive row without a warning costs {cost.false_negative:g}, a needless warning "
-        f"{cost.false_positive:g}; one warns from p = {cost.threshold:.3f} on."
-    )
+    if found.cost:
+        yield (
+            f"Cost: a positive row without a warning costs {found.cost.false_negative:g}, a needless warning "
+            f"{found.cost.false_positive:g}; one warns from p = {warns_from(found.cost):.3f} on, where that costs less "
+            "than not to."
+        )
     yield (
         "<b>hurt</b>: a promoted candidate was worse than the champion that it replaced, on the rows until the policy "
         "looked again (for triggers: one gate window). <b>missed</b>: one that the gate kept out was better. "

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from evergreen.monitoring.records import Number
 from evergreen.params.backtest import NEVER, Backtest
+from evergreen.params.evaluation import Cost
 
 
 class Frozen(BaseModel):
@@ -139,6 +140,7 @@ class BacktestResult(Frozen):
     periods: dict[str, tuple[AwareDatetime, AwareDatetime]]
     corrected: int
     settings: Backtest
+    cost: Cost | None
     gate_metric: str
     measures: dict[str, MeasureInfo]
     policies: tuple[PolicyResult, ...]

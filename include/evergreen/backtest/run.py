@@ -73,7 +73,7 @@ def _replayed(project: Project, history: History, fits: Fits, spans: list[Period
     scene = Scene(history, fits, params, spans[0].start, spans[-1].end, history.days(params.time_zone))
     chosen = policies(params.backtest)
     fits.make([job for policy in chosen for job in planned(scene, policy)])
-    compared = measures(params.backtest.cost)
+    compared = measures(params.evaluation.cost)
     judged = Judged(scene, spans, compared)
     never: Any = None
     made: list[PolicyResult] = []
@@ -105,6 +105,7 @@ def _told(
         periods={one.label: (one.start, one.end) for one in spans},
         corrected=history.corrected(),
         settings=settings,
+        cost=project.params.evaluation.cost,
         gate_metric=project.params.gate.metric,
         measures={
             one.name: MeasureInfo(title=one.title, lower_is_better=one.lower_is_better, digits=one.digits)
@@ -125,6 +126,8 @@ def _notes(project: Project, history: History) -> tuple[str, ...]:
             "newest value alone: before its correction such a row counts as one without a label, so it trains and "
             "judges nothing; the figures are of the newest values."
         )
+    if project.params.evaluation.cost is None:
+        found.append("No cost is shown: evaluation.cost in params.yaml says what a miss and a needless warning cost.")
     drift = [name for name, rule in project.params.monitoring.rules.items() if rule.kind == "drift"]
     if drift and "triggers" in project.params.backtest.policies:
         found.append(f"Rules of drift ({', '.join(drift)}) are not replayed: they ask for nothing here.")

@@ -1,4 +1,4 @@
-"""`backtest`: which ways to retrain are compared on past data, over which span, and at what cost of an error."""
+"""`backtest`: which ways to retrain are compared on past data, and over which span."""
 
 from __future__ import annotations
 
@@ -13,18 +13,6 @@ from evergreen.params.base import Section, nearest
 NEVER = "never"  # what all others are compared with
 POLICIES = (NEVER, "monthly", "sliding_3", "weekly", "triggers")
 SLIDING = re.compile(r"^sliding_([1-9]\d?)$")
-
-
-class Cost(Section):
-    """What an error costs, in any unit; it pays to warn from p = false_positive / (false_positive + false_negative)."""
-
-    false_negative: float = Field(5.0, gt=0, description="A positive row that was not warned of.")
-    false_positive: float = Field(1.0, gt=0, description="A warning of a negative row.")
-
-    @property
-    def threshold(self) -> float:
-        """The probability from which on a warning costs less than none."""
-        return self.false_positive / (self.false_positive + self.false_negative)
 
 
 class Leak(Section):
@@ -56,7 +44,6 @@ class Backtest(Section):
     confidence: float = Field(0.9, gt=0.5, lt=1, description="Of the intervals, two-sided.")
     resamples: int = Field(1000, ge=100, description="Number of resamples of whole days.")
     seed: int = 0
-    cost: Cost = Cost()
     leak: Leak = Leak()
 
     @field_validator("policies")
