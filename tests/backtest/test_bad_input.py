@@ -10,7 +10,7 @@ import pytest
 
 from evergreen.backtest.commands import asked
 from evergreen.backtest.run import backtest, page_of
-from evergreen.errors import EvergreenError, LakeError
+from evergreen.errors import EvergreenError, LakeError, ParamsError
 from evergreen.project import Project
 from tests.backtest.worlds import END, START, world
 from tests.data import day
@@ -28,7 +28,7 @@ def refused(
 
 
 def test_fewer_periods_than_two(tmp_path: Path) -> None:
-    project = world(tmp_path, "period: month, start: 2024-03-01")
+    project = world(tmp_path, "period: month, start: '2024-03-01'")
     refused(
         project, "needs at least 2 months", "from its start 2024-03-01 to its end 2024-03-04 there are 1",
         "rows with a label are there from 2024-01-01 to 2024-03-03", "set backtest.period to `week`",
@@ -47,16 +47,16 @@ def test_a_start_of_its_own_has_two_gate_windows_before_it(tmp_path: Path) -> No
 
 
 def test_a_start_after_the_end(tmp_path: Path) -> None:
-    project = world(tmp_path, "period: week, start: 2024-02-20, end: 2024-02-10")
+    project = world(tmp_path, "period: week, start: '2024-02-20', end: '2024-02-10'")
     refused(project, "backtest.start 2024-02-20 is not before its end 2024-02-10", "change backtest.start")
 
 
 def test_a_start_after_the_last_label(tmp_path: Path) -> None:
-    refused(world(tmp_path, "period: week, start: 2025-01-01"), "2025-01-01 is not before its end 2024-03-04")
+    refused(world(tmp_path, "period: week, start: '2025-01-01'"), "2025-01-01 is not before its end 2024-03-04")
 
 
 def test_a_start_before_there_are_labels(tmp_path: Path) -> None:
-    project = world(tmp_path, "period: week, start: 2024-01-03")
+    project = world(tmp_path, "period: week, start: '2024-01-03'")
     refused(project, "no model can be trained as of 2024-01-03", "training needs 50 labelled rows")
 
 
@@ -65,8 +65,13 @@ def test_a_policy_that_there_is_not_names_the_known(tmp_path: Path) -> None:
         EvergreenError, match=r"`wekly` is not a policy .*did you mean `weekly`\? Known: never, monthly"
     ):
         asked(world(tmp_path), {"policies": ["wekly"]})
-    with pytest.raises(EvergreenError, match="--start is `April`: write a day, such as 2013-04-01"):
+    with pytest.raises(EvergreenError, match='--start: not a day: write it in quotes, such as "2013-04-01"'):
         asked(world(tmp_path / "other"), {"start": "April"})
+
+
+def test_a_bare_date_is_refused_since_dvc_stops_at_it(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"backtest.start.*a bare date, which DVC cannot read: write it in quotes"):
+        world(tmp_path, "start: 2024-02-05")
 
 
 def test_neither_a_lake_nor_a_snapshot(tmp_path: Path) -> None:
@@ -88,7 +93,7 @@ def test_a_file_of_the_snapshot_is_missing(tmp_path: Path) -> None:
 def test_a_committed_snapshot_gives_what_the_lake_gives(tmp_path: Path) -> None:
     from evergreen.stages.snapshot import snapshot
 
-    project = world(tmp_path, f"period: week, start: {START}, policies: [weekly], gated: never")
+    project = world(tmp_path, f"period: week, start: '{START}', policies: [weekly], gated: never")
     snapshot(project, END)
     own = (project.build / "features.parquet").read_bytes()
     committed = backtest(project, END, committed=True, processes=1).model_dump_json()
@@ -100,7 +105,7 @@ def test_a_committed_snapshot_gives_what_the_lake_gives(tmp_path: Path) -> None:
 
 
 def test_a_period_of_one_class_is_not_defined_there_and_nowhere_else(tmp_path: Path) -> None:
-    project = world(tmp_path, f"period: week, start: {START}, policies: [weekly], gated: never")
+    project = world(tmp_path, f"period: week, start: '{START}', policies: [weekly], gated: never")
     late = tables()["outcomes"]
     week = late["due"].between(*(day(TRAINED + number).replace(tzinfo=None) for number in (7, 14)))
     _resend(project, late[week].assign(late=0.0))

@@ -19,7 +19,7 @@ from tests.monitoring.test_report import Tags
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     settings = (
-        f"period: week, start: {START}, policies: [weekly, triggers], leak: {{roc_auc: 0.6, period_roc_auc: 0.99}}"
+        f"period: week, start: '{START}', policies: [weekly, triggers], leak: {{roc_auc: 0.6, period_roc_auc: 0.99}}"
     )
     project = world(tmp_path_factory.mktemp("page"), settings)
     backtest(project, END, processes=1)

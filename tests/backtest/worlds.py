@@ -16,7 +16,7 @@ START = f"{day(TRAINED):%Y-%m-%d}"
 FIRST = date.fromisoformat(START)
 
 
-def world(folder: Path, settings: str = f"period: week, start: {START}, policies: [weekly, triggers]") -> Project:
+def world(folder: Path, settings: str = f"period: week, start: '{START}', policies: [weekly, triggers]") -> Project:
     """A copy of the world with a section `backtest`."""
     project = open_world(folder).project
     path = project.root / "params.yaml"

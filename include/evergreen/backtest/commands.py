@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -93,21 +93,13 @@ def asked(project: Project, given: dict[str, Any]) -> Project:
     from evergreen.params.backtest import Backtest
 
     told = {name: value for name, value in given.items() if value is not None}
-    for name in ("start", "end"):
-        if name in told:
-            told[name] = _day(name, told[name])
     try:
         wanted = Backtest.model_validate(project.params.backtest.model_dump() | told)
     except ValidationError as error:
-        raise EvergreenError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
+        problem = error.errors()[0]
+        text = str(problem["msg"]).removeprefix("Value error, ")
+        raise EvergreenError(f"--{str(problem['loc'][0]).replace('policies', 'policy')}: {text}") from None
     return dataclasses.replace(project, params=project.params.model_copy(update={"backtest": wanted}))
-
-
-def _day(name: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise EvergreenError(f"--{name} is `{text}`: write a day, such as 2013-04-01") from None
 
 
 @contextmanager

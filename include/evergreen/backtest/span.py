@@ -68,8 +68,8 @@ def _first_start(history: History, params: Params, first: datetime, end: datetim
     )
 
 
-def _midnight(day: date | None, params: Params) -> datetime | None:
-    return None if day is None else clock.midnight(day, params.zone)
+def _midnight(day: str | None, params: Params) -> datetime | None:
+    return None if day is None else clock.midnight(date.fromisoformat(day), params.zone)
 
 
 def _day(moment: datetime, params: Params) -> str:

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from evergreen.params.base import Section, nearest
 
 NEVER = "never"  # what all others are compared with
 POLICIES = (NEVER, "monthly", "sliding_3", "weekly", "triggers")
 SLIDING = re.compile(r"^sliding_([1-9]\d?)$")
+
+
+def _day(value: Any) -> Any:
+    """A day as text: DVC reads params.yaml too, and stops at YAML's own dates."""
+    example = 'write it in quotes, such as "2013-04-01"'
+    if isinstance(value, date):
+        raise ValueError(f"a bare date, which DVC cannot read: {example}")
+    if isinstance(value, str):
+        try:
+            date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"not a day: {example}") from None
+    return value
+
+
+Day = Annotated[str, BeforeValidator(_day)]
 
 
 class Leak(Section):
@@ -25,12 +41,14 @@ class Leak(Section):
 class Backtest(Section):
     """`evergreen backtest` replays history for a set of policies; nothing else reads this section."""
 
-    start: date | None = Field(
+    start: Day | None = Field(
         None,
-        description="Local day on which the first model starts to serve; null: the first begin of a period before "
-        "which labels span two gate windows, with `training.min_labels` of them before the last one.",
+        description="Local day, in quotes, on which the first model starts to serve; null: the first begin of a "
+        "period before which labels span two gate windows, with `training.min_labels` of them before the last one.",
     )
-    end: date | None = Field(None, description="The day after the last one; null: all rows that have a label.")
+    end: Day | None = Field(
+        None, description="The day after the last one, in quotes; null: all rows that have a label."
+    )
     policies: tuple[str, ...] = Field(
         (NEVER, "monthly", "sliding_3", "triggers"),
         description="`never` keeps the first model (always among them: the others are compared with it); `monthly` "

@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -105,6 +105,5 @@ def _type(annotation: Any) -> str:
         float: "number",
         bool: "true or false",
         timedelta: "duration",
-        date: "day",
     }
     return names.get(annotation, "any")
