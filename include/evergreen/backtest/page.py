@@ -195,7 +195,8 @@ def _lines(found: BacktestResult) -> Iterator[str]:
 
 
 def _table(heads: list[str], rows: str) -> str:
-    cells = "".join(f"<th>{escape(head)}</th>" for head in heads)
+    texts = ("because", "verdict")
+    cells = "".join(f"<th{' class=text' if head in texts else ''}>{escape(head)}</th>" for head in heads)
     return f"<div class=wide><table><tr>{cells}</tr>{rows}</table></div>"
 
 
