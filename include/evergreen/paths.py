@@ -13,9 +13,8 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     builds/<name>/<id>/                     a build's git worktree
     models/<name>/<id>/                     a registered build's model, twin and reference
     evidence/<sha256>.parquet               the rows that a decision was made on
-    reports/<name>/                         Evidently reports
-    cards/<name>/<id>.html                  a build's model card
     reports/<name>/                         Evidently reports; backtest/, the page and the figures of a backtest
+    cards/<name>/<id>.html                  a build's model card
     backtest/<name>/                        the feature table of a backtest and its fits; may be deleted, costs time
     dvc/cache, dvc/remote                   the shared DVC cache, the default remote
     dvc/site/<name>/<id>/                   what DVC notes for itself of one build
@@ -69,6 +68,7 @@ class Home:
 
     def card(self, name: str, build: str) -> Path:
         return self.cards(name) / f"{build}.html"
+
     def backtest(self, name: str) -> Path:
         return self.root / "backtest" / name
 
