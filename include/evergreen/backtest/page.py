@@ -99,7 +99,7 @@ def _total(found: BacktestResult, policy: PolicyResult) -> str:
 
 
 def _of(count: int, shown: int) -> str:
-    return f"{count} <small>({shown} beyond chance)</small>" if count else "0"
+    return f"{count}<br><small>{shown} beyond chance</small>" if count else "0"
 
 
 def _value(figure: Figure, measure: MeasureInfo) -> str:
