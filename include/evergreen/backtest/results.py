@@ -134,7 +134,6 @@ class BacktestResult(Frozen):
     end: AwareDatetime
     time_zone: str
     snapshot: str
-    history: str
     rows: int
     positives: int
     periods: dict[str, tuple[AwareDatetime, AwareDatetime]]

@@ -99,7 +99,6 @@ def _told(
         end=scene.end,
         time_zone=project.params.time_zone,
         snapshot=history.snapshot,
-        history=history.key,
         rows=total.rows,
         positives=total.positives,
         periods={one.label: (one.start, one.end) for one in spans},
