@@ -1,0 +1,19 @@
+"""What a fold is worth, and which of two scores is better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LOWER_IS_BETTER = ("log_loss", "brier")
+
+
+def score(metric: str, y: Any, p: Any) -> float:
+    """The metric of predictions `p` of the outcomes `y`; NaN where it is not defined."""
+    from evergreen.training.metrics import binary_metrics
+
+    return binary_metrics(y, p, 0.5)[metric]
+
+
+def sign(metric: str) -> int:
+    """What to multiply a score by, so that less is better."""
+    return 1 if metric in LOWER_IS_BETTER else -1
