@@ -34,6 +34,7 @@ def test_values_are_a_list_or_a_range() -> None:
         ("{space: {max_iter: {int: [1, 9], step: 0.5}}}", "that of an `int` be a whole number"),
         ("{space: {max_iter: {int: [1, 9], step: 9}}}", "must fit into the range"),
         ("{space: {max_iter: [1, 1]}}", "stands twice"),
+        ("{space: {max_iter: [1, .inf]}}", "a value is not finite"),
         ("{space: {max_iter: {choices: [1], step: 1}}}", "are for ranges"),
         ("{method: grid, space: {learning_rate: {float: [0.1, 1]}}}", "a grid needs the points of `learn"),
         ("{method: grid, space: {a: {int: [1, 20], step: 1}, b: {int: [1, 20], step: 1}}}", "the grid has 400 points"),

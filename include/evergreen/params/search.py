@@ -41,6 +41,8 @@ class Parameter(Section):
         if self.choices is not None:
             if self.step is not None or self.log:
                 raise ValueError("`step` and `log` are for ranges, not for a list of values")
+            if any(isinstance(one, float) and not math.isfinite(one) for one in self.choices):
+                raise ValueError("a value is not finite, which search.json cannot hold")
             if len({(type(one), one) for one in self.choices}) < len(self.choices):
                 raise ValueError("a value stands twice in the list")
             return self

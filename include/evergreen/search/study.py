@@ -98,7 +98,7 @@ class Study:
     def start(self) -> None:
         """Begin to count the budget: whoever starts or resumes a search has all of it."""
         budget = self._plan.search.budget
-        self._studies[0].set_user_attr("deadline", time.time() + budget.total_seconds() if budget else None)
+        self._studies[0].set_user_attr("deadline", None if budget is None else time.time() + budget.total_seconds())
         point("search.started")
 
     def is_over(self) -> bool:
