@@ -18,7 +18,9 @@ TORN = re.compile(r"/\.[^/]+\.[a-z0-9_]{8}$")  # what a write that was killed le
 
 # Those of a source need its server, and so does that of messages which cannot be rows: see tests/kills. Those of a
 # clean-up need something to clean up, see tests/gc; who is alone never comes by that of a lock.
-ELSEWHERE = named_points("sources", "gc") | {"ingest.rejects", "lock.waits"}
+# Those of a search are killed in tests/search.
+SEARCH = named_points("search", "stages/search.py", "builds/search.py", "registry/trials.py")
+ELSEWHERE = named_points("sources", "gc") | SEARCH | {"ingest.rejects", "lock.waits"}
 POINTS = sorted(named_points(".") - ELSEWHERE)
 
 
