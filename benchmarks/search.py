@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.search [--trials 20] [--workers 1 2] [--to table.md]
 
-In a clone of this repository's HEAD: the shipped rows by way of drops, their snapshot and features; then the same search
+In a clone of HEAD: the shipped rows by way of drops, their snapshot and features; then the same search
 with one process and with several, each in a home of its own, and their search.json compared. At the end the twins of
 both options, as configured and as chosen, on the gate window (June), which the search has not seen.
 """

@@ -196,7 +196,7 @@ class Diverging(LogisticRegression):
 def test_a_metric_that_is_not_finite_is_a_failed_trial_and_never_the_best(
     make_search: MakeSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = replace(find("logistic"), make=lambda options, seed, categories: Diverging(random_state=seed, **options))
+    entry = replace(find("logistic"), make=lambda setting: Diverging(**setting.options))
     monkeypatch.setitem(CATALOG, "logistic", entry)
     project = make_search("{method: grid, metric: brier, space: {C: [13, 14, 1]}}")
     path = project.root / "params.yaml"
