@@ -11,6 +11,8 @@ ROWS ?= 3400000
 KAFKA_ROWS ?= 1000000
 RUNS ?= 5
 PATHS ?= csv postgres kafka gcs
+TRIALS ?= 20
+WORKERS ?= 1 2
 
 # Without bytecode every start of Airflow takes twice as long; another environment must not catch the packages.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
@@ -19,7 +21,7 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate check backtest reproduce format setup lock clean
+.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate bench-search check backtest reproduce format setup lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -51,6 +53,9 @@ bench-ingest: setup ## each source beside its limit (ROWS="3400000 10000000" RUN
 
 bench-evaluate: setup ## seconds of an evaluation of 100,000 rows, with all intervals and segments
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.evaluate
+
+bench-search: setup ## a random search of 20 trials on the flights, in one process and in two (TRIALS=20 WORKERS="1 2" TO=table.md)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.search --trials $(TRIALS) --workers $(WORKERS) $(if $(TO),--to $(TO))
 
 check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked packages
 	$(BIN)/ruff check .

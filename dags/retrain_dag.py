@@ -2,7 +2,8 @@
 
 **What it does.** `begin` asks whether there is anything to learn: new mature labels, an open request, a promotion that
 is not too recent. If not, the run ends here and its log says why. Otherwise it makes a build in a git worktree of its
-own: the rows known at `as_of` (`snapshot`), then the DVC stages `features`, `train` and `evaluate`; `track` completes
+own: the rows known at `as_of` (`snapshot`), then the DVC stages `features`, `train` and `evaluate`; `search`, between
+the first two, looks for better options of the estimator where it is asked to, and is skipped else; `track` completes
 the MLflow run, commits and tags the build and pushes it; `gate` judges the candidate's twin against the champion on
 rows that neither has learned from; `promote` moves the champion if, and only if, the verdict says so.
 
@@ -16,7 +17,8 @@ stays.
 failed task. Nothing is promoted by a failed run. MLflow being away fails `track` and `promote` only; their retries
 complete. `git checkout build/<name>/<id>`, `dvc pull` and `dvc repro` bring any build to a laptop.
 
-**Params.** `force` runs although nothing is new; the gate stays as strict.
+**Params.** `force` runs although nothing is new; the gate stays as strict. `search` does too, and searches first; a run
+that does not search trains with what an earlier search chose (docs/search.md).
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, Param, get_current_context, task
+from airflow.sdk import DAG, AssetOrTimeSchedule, Param, TriggerRule, XComArg, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 import assets
@@ -39,7 +41,8 @@ def begin(name: str) -> dict[str, Any]:
     from evergreen.stages import retrain as stage
 
     moment = as_of(name)
-    result = stage.begin(project(name), moment, force=get_current_context()["params"]["force"])
+    given = get_current_context()["params"]
+    result = stage.begin(project(name), moment, force=given["force"] or given["search"])
     if not result.run:
         raise AirflowSkipException(result.reason)
     return {"as_of": moment.isoformat(), "reason": result.reason}
@@ -62,6 +65,41 @@ def dvc_stage(name: str, stage: str, build: str) -> str:
     if stage == "train":
         link("mlflow_run", builds.run_url(project(name), build))
     return build
+
+
+@task(multiple_outputs=False)
+def plan(name: str, build: str) -> list[int]:
+    """Begin the search, and number its workers; without a search there is none, and what follows is skipped."""
+    from evergreen.builds import search
+
+    return search.plan(project(name), build, asked=get_current_context()["params"]["search"])
+
+
+@task(multiple_outputs=False, map_index_template="worker {{ worker }}")
+def trial(name: str, build: str, worker: int) -> int:
+    """Run trials until none is left."""
+    from evergreen.builds import search
+
+    get_current_context()["worker"] = worker
+    search.trials(project(name), build)
+    return worker
+
+
+@task(multiple_outputs=False)
+def choose(name: str, build: str) -> None:
+    """Write what the search chose to search.json, which is committed with the build."""
+    from evergreen.builds import search
+
+    search.choose(project(name), build)
+
+
+@task_group(group_id="search")
+def look_for_options(name: str, build: XComArg) -> XComArg:
+    """Trials side by side, which share one storage; the last task has what they found."""
+    tried = trial.partial(name=name, build=build).expand(worker=plan(name, build))
+    chosen = choose(name, build)
+    tried >> chosen
+    return chosen
 
 
 @task(multiple_outputs=False)
@@ -95,24 +133,38 @@ def promote(name: str, judged: dict[str, Any]) -> None:
     ring(assets.champion(name), decision=judged["decision"], version=result.version)
 
 
+def search_time(deployed: Project) -> timedelta:
+    """What a search adds to the time that a run may take."""
+    search = deployed.params.search
+    return (search.budget or timedelta(hours=1)) if search.space else timedelta(0)
+
+
 def build(name: str, deployed: Project) -> DAG:
     """The retrain DAG of one use case."""
     nightly = cron(deployed.params.schedule.retrain)
     on_request = [assets.request(name)]
     with DAG(
-        **policy(deployed, "retrain", timedelta(hours=1)),
+        **policy(deployed, "retrain", timedelta(hours=1) + search_time(deployed)),
         description="Build a candidate, judge it, promote it if it is better",
         schedule=AssetOrTimeSchedule(timetable=nightly, assets=on_request) if nightly else on_request,
         doc_md=__doc__,
         params={
             "as_of": AS_OF,
             "force": Param(False, type="boolean", title="Force", description="Train although nothing is new."),
+            "search": Param(
+                False, type="boolean", title="Search", description="Look for better options of the estimator first."
+            ),
         },
     ) as dag:
         begun = begin(name)
         candidate = snapshot(name, begun)
-        for stage in ("features", "train", "evaluate"):
-            candidate = dvc_stage.override(task_id=stage)(name, stage, candidate)
+        candidate = dvc_stage.override(task_id="features")(name, "features", candidate)
+        chosen = look_for_options(name, candidate)
+        # Without a search the tasks before are skipped, which must not skip the training.
+        goes_on = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
+        candidate = dvc_stage.override(task_id="train", trigger_rule=goes_on)(name, "train", candidate)
+        chosen >> candidate
+        candidate = dvc_stage.override(task_id="evaluate")(name, "evaluate", candidate)
         judged = gate(name, track(name, candidate), begun)
         promote.override(outlets=[assets.champion(name)])(name, judged)
     return dag

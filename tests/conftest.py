@@ -49,6 +49,7 @@ training: {estimator: hist_gradient_boosting, options: {early_stopping: false, m
 gate: {window: 7 days, floor: {roc_auc: 0.5}, min_rows: 50, min_positives: 5, min_days: 3}
 monitoring: {min_rows: 50}
 evaluation: {resamples: 100, importance_rows: 100, importance_repeats: 2, least_rows: 50}
+search: {space: {}}
 """
 
 

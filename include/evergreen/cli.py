@@ -25,11 +25,13 @@ from evergreen.ledger.commands import decisions
 from evergreen.local.commands import servers
 from evergreen.params.places import with_lines
 from evergreen.project import Project, find_root
+from evergreen.search.commands import searches
 from evergreen.sources.commands import sources
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(checks)
 app.add_typer(servers)
+app.add_typer(searches)
 app.add_typer(cleanup)
 app.add_typer(builds)
 app.add_typer(replays)

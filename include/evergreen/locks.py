@@ -58,6 +58,12 @@ def attempt(home: Home, name: str) -> Iterator[bool]:
         held.release()
 
 
+def discard(home: Home, name: str) -> None:
+    """Remove the files of the locks below `name`, which nobody needs any more."""
+    for path in home.locks.glob(f"{name.replace('/', '~')}~*.lock"):
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def using(home: Home) -> Iterator[None]:
     """Keep `sweeping` away; any number of processes may use the stores at once."""

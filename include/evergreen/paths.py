@@ -12,6 +12,7 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     lake/<name>/predictions/                what the champion said, with manifests like raw
     builds/<name>/<id>/                     a build's git worktree
     models/<name>/<id>/                     a registered build's model, twin and reference
+    searches/<name>/<id>.journal            the trials of a search, in Optuna's storage
     evidence/<sha256>.parquet               the rows that a decision was made on
     reports/<name>/                         Evidently reports; backtest/, the page and the figures of a backtest
     cards/<name>/<id>.html                  a build's model card
@@ -59,6 +60,9 @@ class Home:
 
     def models(self, name: str) -> Path:
         return self.root / "models" / name
+
+    def searches(self, name: str) -> Path:
+        return self.root / "searches" / name
 
     def reports(self, name: str) -> Path:
         return self.root / "reports" / name

@@ -69,6 +69,11 @@ class Project:
         """The snapshot's committed description."""
         return self.root / "snapshot.json"
 
+    @property
+    def search(self) -> Path:
+        """What the last search chose, committed."""
+        return self.root / "search.json"
+
 
 def find_root(root: Path | str | None = None) -> Path:
     """The project's folder: `root`, else EVERGREEN_PROJECT, else the working folder."""

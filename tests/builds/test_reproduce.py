@@ -122,6 +122,14 @@ def test_what_differs_is_told_and_the_command_fails(build: Build, project: Proje
     assert run.stdout.splitlines()[-1] == "not identical"
 
 
+def test_killed_in_the_middle_it_is_done_again(build: Build, project: Project) -> None:
+    command = [sys.executable, "-c", "from evergreen.cli import main; main()", "reproduce", build.id]
+    kill = _environment(build) | {"EVERGREEN_FAULT": "rebuild.brought=kill"}
+    assert subprocess.run(command, cwd=project.root, env=kill, check=False).returncode == -9
+    assert reproduce(project, build.id).identical
+    assert git(project.root, "worktree", "list").count("\n") == 1
+
+
 def _environment(build: Build) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}

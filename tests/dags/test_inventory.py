@@ -21,7 +21,10 @@ TASKS = {
     "flights_ingest": ["table.ingest", "table.validate", "publish", "all_tables_checked"],
     "flights_score": ["score"],
     "flights_monitor": ["monitor", "request_retrain"],
-    "flights_retrain": ["begin", "snapshot", "features", "train", "evaluate", "track", "gate", "promote"],
+    "flights_retrain": [
+        *("begin", "snapshot", "features", "search.plan", "search.trial", "search.choose"),
+        *("train", "evaluate", "track", "gate", "promote"),
+    ],
 }
 ASSETS = {"flights_score": "flights_clean", "flights_retrain": "flights_retrain_request"}
 CRONS = {"flights_ingest": "0 * * * *", "flights_monitor": "30 5 * * 1"}
@@ -47,7 +50,7 @@ def test_a_dag_tells_who_owns_it_what_it_does_and_by_when(dagbag: DagBag, dag_id
 @pytest.mark.parametrize("dag_id", TASKS)
 def test_every_task_retries_with_back_off_has_an_owner_and_a_limit(dagbag: DagBag, dag_id: str) -> None:
     for task in dagbag.dags[dag_id].tasks:
-        kwargs: dict[str, Any] = vars(task)
+        kwargs: dict[str, Any] = getattr(task, "partial_kwargs", None) or vars(task)  # of a mapped task
         assert kwargs["owner"] == "ml-team"
         assert kwargs["retries"] >= 1
         assert kwargs["retry_exponential_backoff"] == 2.0
@@ -83,6 +86,16 @@ def test_producers_and_consumers_share_the_asset_objects(dagbag: DagBag) -> None
 def test_tables_are_mapped_by_name(dagbag: DagBag) -> None:
     for task_id in ("table.ingest", "table.validate"):
         assert dagbag.dags["flights_ingest"].get_task(task_id).map_index_template == "{{ table }}"
+
+
+def test_a_search_lies_between_features_and_training_which_goes_on_without_it(dagbag: DagBag) -> None:
+    dag = dagbag.dags["flights_retrain"]
+    assert dag.get_task("search.trial").map_index_template == "worker {{ worker }}"
+    assert dag.get_task("search.plan").upstream_task_ids == {"features"}
+    train = dag.get_task("train")
+    assert train.upstream_task_ids == {"features", "search.choose"}
+    assert train.trigger_rule == "none_failed_min_one_success"
+    assert {task.trigger_rule for task in dag.tasks if task is not train} == {"all_success"}
 
 
 def test_a_broken_params_yaml_is_an_import_error_that_names_the_line(tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evergreen.builds.dvc import assert_up_to_date, push
 from evergreen.builds.git import git, resolve
-from evergreen.builds.records import BUILD_FILES, Build, Clone
+from evergreen.builds.records import BUILD_FILES, SEARCH_FILE, Build, Clone
 from evergreen.builds.worktree import held
 from evergreen.clock import format_time
 from evergreen.errors import BuildError
@@ -26,7 +26,7 @@ class Commit:
 
 
 def commit_build(build: Build) -> Commit:
-    """Commit the build's dvc.lock and snapshot on its base, push its data, then tag it `build/<name>/<id>`.
+    """Commit the build's dvc.lock, snapshot and search.json on its base, push its data, tag it `build/<name>/<id>`.
 
     The commit id is a function of the build: run again it is the same, whatever was killed before. The tag comes
     last, so a build that has one can be pulled. Raises BuildError where outputs are stale, where other tracked files
@@ -55,8 +55,10 @@ def write_commit(build: Build) -> str:
     """Write the build's commit object and give its id; no ref moves."""
     repository, root = build.clone.repository, build.project.root
     entries = []
-    for name in BUILD_FILES:
+    for name in (*BUILD_FILES, SEARCH_FILE):
         if not (root / name).exists():
+            if name == SEARCH_FILE:  # a project of before there was a search
+                continue
             raise BuildError(f"{root / name} is missing: run the build's stages first")
         blob = git(repository, "hash-object", "-w", "--no-filters", str(root / name))
         entries.append(f"100644 {blob}\t{(build.clone.folder / name).as_posix()}")
@@ -83,7 +85,7 @@ def _write_tag(clone: Clone, tag: str, sha: str) -> None:
 
 def _assert_nothing_else_changed(build: Build) -> None:
     """A changed params.yaml or code would be in the outputs and not in the commit."""
-    ours = {(build.clone.folder / name).as_posix() for name in BUILD_FILES}
+    ours = {(build.clone.folder / name).as_posix() for name in (*BUILD_FILES, SEARCH_FILE)}
     changed = set(git(build.worktree, "diff", "--name-only", build.record.base).splitlines()) - ours
     if changed:
         raise BuildError(

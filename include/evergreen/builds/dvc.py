@@ -25,7 +25,7 @@ def add_snapshot(here: Build) -> None:
             raise BuildError(f"{here.project.root / name} is missing: take the snapshot of this build first")
     dvc(here, "add", "--quiet", "data")
     point("build.added")
-    files = {name: (here.project.root / name).read_text() for name in SNAPSHOT_FILES}
+    files = here.record.files | {name: (here.project.root / name).read_text() for name in SNAPSHOT_FILES}
     if files != here.record.files:
         write_record(here.clone, here.id, here.record.model_copy(update={"files": files}))
 

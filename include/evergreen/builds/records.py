@@ -20,6 +20,7 @@ from evergreen.project import Project
 # What a build adds to its base commit, in the project's folder.
 SNAPSHOT_FILES = ("snapshot.json", "data.dvc")
 BUILD_FILES = ("dvc.lock", *SNAPSHOT_FILES)
+SEARCH_FILE = "search.json"  # what the build's own search chose, or one before it
 
 
 @dataclass(frozen=True)

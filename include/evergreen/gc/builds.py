@@ -35,6 +35,7 @@ class Candidates:
             places = [scene.home.models(scene.name) / build, record_place(scene.clone, build)]
             places += [scene.home.card(scene.name, build)]
             places += [scene.clone.worktree(build), scene.clone.dvc_scratch(build)]
+            places += scene.home.searches(scene.name).glob(f"{build}-*")
             if build in tagged or any(place.exists() for place in places):
                 found.append(Item(build, sum(map(size_of, places))))
         return found
@@ -53,6 +54,8 @@ def _forget(scene: Scene, build: str) -> None:
     remove_worktree(scene.clone, build)
     remove(scene.clone.dvc_scratch(build))
     point("gc.build.worktree")
+    for journal in scene.home.searches(scene.name).glob(f"{build}-*"):
+        remove(journal)
     remove(scene.home.models(scene.name) / build)
     remove(scene.home.card(scene.name, build))
     point("gc.build.bundle")

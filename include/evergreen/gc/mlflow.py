@@ -10,7 +10,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from evergreen.paths import Home
 from evergreen.registry.models import CHALLENGER, aliases, find_version
 from evergreen.registry.server import connected, tracking_uri, why_unreachable
 from evergreen.registry.tracking import BUILD
+from evergreen.registry.trials import TRIAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,11 +90,16 @@ def _runs(client: MlflowClient, scene: Scene) -> list[Run]:
         page = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL, page_token=token)
         for run in page:
             marked, tags = run.info.lifecycle_stage == "deleted", run.data.tags
-            if (EXPIRED in tags and run.info.run_id in ours) if marked else tags.get(BUILD) in expired:
+            if (EXPIRED in tags and run.info.run_id in ours) if marked else _build(tags) in expired:
                 found.append(run)
         token = page.token
         if not token:
             return sorted(found, key=lambda run: str(run.info.run_id))
+
+
+def _build(tags: Mapping[str, str]) -> str | None:
+    """The build that a run shows, or a trial of."""
+    return tags.get(BUILD) or tags.get(TRIAL, "").rpartition("/")[0] or None
 
 
 def _mark(client: MlflowClient, name: str, run: Run) -> None:
@@ -101,7 +107,8 @@ def _mark(client: MlflowClient, name: str, run: Run) -> None:
     if run.info.lifecycle_stage == "deleted":
         return
     client.set_tag(run.info.run_id, EXPIRED, "retention.candidates")
-    version = find_version(client, name, run.data.tags[BUILD].rpartition("/")[2])
+    build = run.data.tags.get(BUILD)  # a trial's run has none
+    version = build and find_version(client, name, build.rpartition("/")[2])
     if version is not None:
         client.delete_model_version(name, str(version.version))
         point("gc.mlflow.version")

@@ -23,7 +23,7 @@ class Space(BaseModel):
 
 
 LAKE = ("raw", "clean", "quarantine", "validation", "predictions")
-BY_NAME = ("builds", "models", "reports", "backtest")
+BY_NAME = ("searches", "builds", "models", "reports", "cards", "backtest")
 SHARED = {
     "evidence": "evidence", "DVC cache": "dvc/cache", "DVC remote": "dvc/remote", "DVC scratch": "dvc/site",
     "MLflow": "mlflow", "Airflow": "airflow", "PostgreSQL": "postgres", "Kafka": "kafka", "Storage": "gcs",

@@ -19,6 +19,7 @@ from evergreen.params.prediction import Prediction
 from evergreen.params.preprocess import Preprocess
 from evergreen.params.retention import Retention
 from evergreen.params.scoring import Schedule, Scoring
+from evergreen.params.search import Search
 from evergreen.params.services import Service
 from evergreen.params.tables import Table
 from evergreen.params.training import Training
@@ -40,6 +41,7 @@ class Params(Section):
     preprocess: Preprocess = Preprocess()
     training: Training
     evaluation: Evaluation = Evaluation()
+    search: Search = Search()
     gate: Gate = Gate()
     scoring: Scoring = Scoring()
     monitoring: Monitoring = Monitoring()

@@ -16,6 +16,7 @@ from evergreen.builds.commit import Commit
 from evergreen.clock import format_time
 from evergreen.project import Project
 from evergreen.registry.bundle import Bundle
+from evergreen.training.chosen import SearchRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,6 +47,11 @@ class Outcome:
         return dict(json.loads(self.project.snapshot.read_text()))
 
     @property
+    def search(self) -> SearchRecord:
+        """search.json."""
+        return SearchRecord.read(self.project.search)
+
+    @property
     def lock_sha256(self) -> str:
         """The hash of dvc.lock, and by it that of all outputs."""
         return hashlib.sha256((self.project.root / "dvc.lock").read_bytes()).hexdigest()
@@ -55,6 +61,7 @@ def params(outcome: Outcome) -> dict[str, str]:
     """The sections of params.yaml that shape a candidate, flat: `training.options.max_iter`."""
     tree = outcome.project.params.model_dump(mode="json", include=set(_SECTIONS))
     names = {"features": ", ".join(outcome.bundle.training.features)}
+    names |= {f"search.chosen.{key}": str(value) for key, value in outcome.search.chosen.items()}
     return {key: str(value) for key, value in _flat(tree)} | names
 
 
@@ -122,6 +129,8 @@ def log_files(client: MlflowClient, run: str, outcome: Outcome, card: Path | Non
             shutil.copy(outcome.project.root / name, folder)
         if (evaluation := outcome.project.build / EVALUATION).exists():  # builds of before it have none
             shutil.copy(evaluation, folder)
+        if outcome.project.search.exists():
+            shutil.copy(outcome.project.search, folder)
         plots = outcome.project.build / "plots"
         shutil.copytree(plots, folder / "plots")
         for name, image in outcome.images.items():

@@ -21,7 +21,7 @@ from evergreen.project import Project
 log = logging.getLogger(__name__)
 
 # What dvc.yaml tracks of params.yaml: another model comes of the same labels where one of these changes.
-SECTIONS = ("time_zone", "tables", "prediction", "features", "preprocess", "training", "gate.window")
+SECTIONS = ("time_zone", "tables", "prediction", "features", "preprocess", "training", "search.space", "gate.window")
 
 
 class BeginResult(BaseModel):

@@ -17,8 +17,9 @@ from evergreen.card.page import store_card
 from evergreen.disk import full_disk_is_said
 from evergreen.faults import point
 from evergreen.locks import lock
+from evergreen.paths import file_sha256
 from evergreen.project import Project
-from evergreen.registry import contents
+from evergreen.registry import contents, trials
 from evergreen.registry.bundle import store_bundle
 from evergreen.registry.contents import Outcome
 from evergreen.registry.models import find_version, log_models, register
@@ -95,6 +96,13 @@ def _is_complete(run: Run, outcome: Outcome) -> bool:
     return bool(run.info.status == "FINISHED") and run.data.tags.get(COMPLETE) == outcome.lock_sha256
 
 
+def _complete_trials(outcome: Outcome) -> None:
+    """The runs of the build's own search; one that was taken over is in the run of the build that made it."""
+    record = outcome.search
+    if record.features == file_sha256(outcome.project.build / "features.parquet"):
+        trials.complete(outcome.project, record.trials, outcome.bundle.build)
+
+
 def _complete(client: MlflowClient, run: Run, outcome: Outcome, card: Path | None) -> int:
     """Fill the run from the build's outputs, register the model and finish the run; return the version."""
     import mlflow
@@ -116,6 +124,7 @@ def _complete(client: MlflowClient, run: Run, outcome: Outcome, card: Path | Non
         contents.log_dataset(client, run_id, outcome)
         contents.log_files(client, run_id, outcome, card)
         point("track.filled")
+        _complete_trials(outcome)
         version = register(client, run_id, outcome, models, tags)
         point("track.registered")
         client.set_tag(run_id, COMPLETE, outcome.lock_sha256)

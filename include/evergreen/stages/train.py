@@ -1,6 +1,6 @@
 """train: from a feature table to the model that serves, its twin that is judged, and the baseline beside it.
 
-A pure function of build/features.parquet and params: equal inputs give equal bytes. MLflow only watches.
+A pure function of build/features.parquet, search.json and params: equal inputs give equal bytes. MLflow only watches.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from evergreen.files import write_atomic
 from evergreen.params import Params
 from evergreen.params.base import format_duration
 from evergreen.project import Project
+from evergreen.training.chosen import chosen_options
 from evergreen.training.environment import environment
 from evergreen.training.estimators import find
 from evergreen.training.fitting import Job, run
@@ -55,15 +56,16 @@ class TrainResult(BaseModel):
 def train(project: Project) -> TrainResult:
     """Write model.pkl, twin.pkl, baseline.pkl (empty without a baseline), reference, sample and training.json.
 
-    Raises EvergreenError where there are too few labels or only one outcome, and ParamsError for an option that the
-    estimator does not have.
+    Raises EvergreenError where there are too few labels or only one outcome, and where search.json does not go with
+    params.yaml; ParamsError for an option that the estimator does not have.
     """
     with one_thread():
         features = project.build / "features.parquet"
         meta = read_frame(features, META)
         parts = split(meta, project.params)
         folds = fold_of(meta["_time"], project.params)[parts.model]
-        fitted = _fit_all(project, features, _jobs(project.params, meta, parts, folds), meta, parts)
+        recipe = Recipe.candidate(project.params, chosen_options(project.search, project.params))
+        fitted = _fit_all(project, features, _jobs(project.params, recipe, meta, parts, folds), meta, parts)
         hashes = {
             name: _save(project.build / f"{name}.pkl", fitted.get(name)) for name in ("model", "twin", "baseline")
         }
@@ -80,11 +82,11 @@ def train(project: Project) -> TrainResult:
     )
 
 
-def _jobs(params: Params, meta: pd.DataFrame, parts: Split, folds: Any) -> list[Job]:
+def _jobs(params: Params, recipe: Recipe, meta: pd.DataFrame, parts: Split, folds: Any) -> list[Job]:
     """The fits, longest first: the model, the out-of-fold ones, the twin and the baseline."""
     import numpy as np
 
-    recipe, baseline = Recipe.candidate(params), Recipe.baseline(params)
+    baseline = Recipe.baseline(params)
     labels = meta["_label"].to_numpy()
     jobs = [Job("model", recipe, parts.model)]
     for fold in np.unique(folds).tolist():

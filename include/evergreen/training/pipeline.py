@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import EvergreenError, ParamsError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 KIND: Kind = "binary"  # of every label that params.yaml can state
 SIMPLE: dict[str, EstimatorName] = {"logistic": "ridge"}  # the default baseline, where the label is a number
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ class Recipe:
     time_zone: str = "UTC"
 
     @classmethod
-    def candidate(cls, params: Params) -> Recipe:
-        """The configured estimator; raise ParamsError for what it cannot do."""
+    def candidate(cls, params: Params, chosen: Mapping[str, Any] = NO_OPTIONS) -> Recipe:
+        """The configured estimator, its options those `chosen` by a search first; ParamsError for what it cannot do."""
         training = params.training
-        recipe = cls.of(params, training.estimator, training.options, params.preprocess)
+        recipe = cls.of(params, training.estimator, {**training.options, **chosen}, params.preprocess)
         recipe = replace(
             recipe,
             weights=weights_of(training.class_weight, recipe.kind),
