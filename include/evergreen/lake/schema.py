@@ -51,6 +51,13 @@ def arrow_type(type_: ColumnType) -> pa.DataType:
     return types[type_]
 
 
+def prediction_type(classes: int = 0) -> pa.DataType:
+    """The Arrow type of a prediction: a number, or of a multiclass label the probability of each of its classes."""
+    import pyarrow as pa
+
+    return pa.list_(pa.float64(), classes) if classes else pa.float64()
+
+
 def arrow_schema(columns: Mapping[str, Column]) -> pa.Schema:
     """The schema of a table's raw files: the declared columns, in their declared order."""
     import pyarrow as pa
