@@ -26,14 +26,17 @@ def as_column(p: Any) -> pa.Array:
 def as_array(column: pa.Array | pa.ChunkedArray | pd.Series[Any], classes: int = 0) -> np.ndarray:
     """The inverse, (rows,) or (rows, `classes`); a row without a prediction is NaN throughout.
 
-    Takes a column of a table or of a frame. Raises ValueError where a row holds another number of classes.
+    Takes a column of a table or of a frame; a number may stand in a list of its own, as beside lists of other builds.
+    Raises ValueError where a row holds another number of classes.
     """
     import numpy as np
     import pandas as pd
 
     values = column if isinstance(column, pd.Series) else column.to_pandas()
-    if not classes:
+    if not classes and values.dtype != object:
         return np.asarray(values, dtype="float64")
+    if not classes:
+        return as_array(values, 1)[:, 0]
     made = np.full((len(values), classes), np.nan)
     for place, said in enumerate(values):
         if said is not None and np.ndim(said):
