@@ -147,9 +147,10 @@ def _context(record: Record, drift: bool) -> str:
 
 
 def _plot(records: Sequence[Record], zone: ZoneInfo) -> str:
-    """The bias of each window as a bar, its limit as a line above and below; SVG."""
+    """The bias of each window as a bar, its limit above and below (of several classes each has its own); SVG."""
     limit = max((rule.limit or 0.0 for record in records for rule in record.rules if rule.kind == "bias"), default=0.0)
     kind = records[-1].kind
+    limit = 0.0 if kind == "multiclass" else limit
     least = 0.01 if kind != "regression" else 1e-9
     reach = 1.15 * max(limit, *(abs(record.bias or 0.0) for record in records), least)
     middle, scale = _HEIGHT / 2, (_HEIGHT / 2 - _PAD) / reach
