@@ -2,8 +2,8 @@
 
 Columns: `_key`, `_time` (the moment of prediction), `build`, `version` (in MLflow, null without), `p`, `_scored_as_of`,
 and `inputs`, a struct of the feature values (a struct, so that a feature may have any name). `p` is what was said: the
-probability of a true label, a regression's value, or of a multiclass label a list of fixed length, the probability of
-each class in the order of the build's `prediction.label.classes`. A manifest's position says
+probability of a true label, a regression's value, or of a multiclass label a list, the probability of each class
+in the order of the build's `prediction.label.classes`. A manifest's position says
 for each of its files the build and the span of moments, so that a reader opens only the files that it needs. A file is
 named by its build and content: a run that was killed before its commit leaves a file that no manifest names, and the
 run that follows writes the same one again or removes it.
@@ -43,7 +43,7 @@ class PredictionFile(NamedTuple):
 def prediction_schema(inputs: pa.DataType | None = None, classes: int = 0) -> pa.Schema:
     """The schema of a file; `inputs` is the struct type of the features, None leaves the column out.
 
-    `classes` is how many a multiclass label has, 0 for another.
+    `classes` is how many a multiclass label has, 0 of another.
     """
     import pyarrow as pa
 
@@ -132,19 +132,18 @@ def remove_orphans(lake: Path) -> list[str]:
 
 
 def _alike(parts: list[pa.Table]) -> list[pa.Table]:
-    """The tables with one type of `p`: where they differ, lists of any length."""
+    """The tables with one type of `p`: where some hold lists, a number is a list of its own."""
+    import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if len({part.schema.field("p").type for part in parts if "p" in part.column_names}) < 2:
         return parts
-    made, lists = [], pa.list_(pa.float64())
+    made = []
     for part in parts:
         p = part["p"].combine_chunks()
-        if not pa.types.is_fixed_size_list(p.type):
-            p = pa.FixedSizeListArray.from_arrays(p, 1)
-        values = pc.cast(p, lists)
-        made.append(part.set_column(part.column_names.index("p"), "p", values))
+        if not pa.types.is_list(p.type):
+            p = pa.ListArray.from_arrays(pa.array(np.arange(len(p) + 1, dtype="int32")), p)
+        made.append(part.set_column(part.column_names.index("p"), "p", p.cast(prediction_type(classes=1))))
     return made
 
 

@@ -52,10 +52,13 @@ def arrow_type(type_: ColumnType) -> pa.DataType:
 
 
 def prediction_type(classes: int = 0) -> pa.DataType:
-    """The Arrow type of a prediction: a number, or of a multiclass label the probability of each of its classes."""
+    """The Arrow type of a prediction: a number, or of a multiclass label a list with a probability a class.
+
+    The list has no fixed length in its type: Parquet's readers stumble over a null in one that has.
+    """
     import pyarrow as pa
 
-    return pa.list_(pa.float64(), classes) if classes else pa.float64()
+    return pa.list_(pa.float64()) if classes else pa.float64()
 
 
 def arrow_schema(columns: Mapping[str, Column]) -> pa.Schema:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def evidence_schema(classes: int = 0) -> pa.Schema:
     """`p_champion` is null throughout where the champion could not be judged, and for a first model.
 
-    Predictions of a multiclass label list a probability for each of its `classes`.
+    Predictions of a multiclass label, one with `classes`, list a probability for each of them.
     """
     import pyarrow as pa
 
@@ -44,7 +44,7 @@ def store_evidence(home: Home, rows: pa.Table) -> str:
 
     from evergreen.lake.schema import WRITER
 
-    table = rows.cast(evidence_schema(classes_of(rows))).sort_by([("_time", "ascending"), ("_key", "ascending")])
+    table = rows.cast(_schema_of(rows)).sort_by([("_time", "ascending"), ("_key", "ascending")])
     stream = io.BytesIO()
     pq.write_table(table.combine_chunks(), stream, **WRITER)
     content = stream.getvalue()
@@ -70,26 +70,17 @@ def load_evidence(home: Home, sha256: str) -> pa.Table:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RegistryError(f"the evidence {path} was altered: its SHA-256 is not its name; restore it from a backup")
     table = pq.read_table(pa.BufferReader(content))
-    if not table.schema.equals(evidence_schema(classes_of(table))):
+    if not table.schema.equals(_schema_of(table)):
         raise RegistryError(f"the evidence {path} has other columns: another version of Evergreen stored it")
     return table
-
-
-def classes_of(table: pa.Table) -> int:
-    """How many classes the predictions of stored rows list; 0 where they are numbers."""
-    import pyarrow as pa
-
-    place = table.schema.get_field_index("p_candidate")
-    type_ = table.schema.field(place).type if place >= 0 else None
-    return int(type_.list_size) if type_ is not None and pa.types.is_fixed_size_list(type_) else 0
 
 
 def as_evidence(table: pa.Table) -> Evidence:
     """The columns that the gate judges; a prediction that is null is NaN, and a champion without any is None."""
     from evergreen.registry.gate import Evidence
-    from evergreen.training.predictions import as_array
+    from evergreen.training.predictions import as_array, classes_of
 
-    classes = classes_of(table)
+    classes = classes_of(table.column("p_candidate"))
 
     def column(name: str) -> np.ndarray:
         values: np.ndarray = table.column(name).to_numpy()
@@ -104,3 +95,11 @@ def as_evidence(table: pa.Table) -> Evidence:
         known_at=column("_label_known_at"),
         first_known_at=column("_label_first_known_at"),
     )
+
+
+def _schema_of(table: pa.Table) -> pa.Schema:
+    """What stored rows are to look like: numbers or lists, as the candidate's predictions are."""
+    import pyarrow as pa
+
+    place = table.schema.get_field_index("p_candidate")
+    return evidence_schema(int(place >= 0 and pa.types.is_list(table.schema.field(place).type)))

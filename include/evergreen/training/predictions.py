@@ -20,7 +20,8 @@ def as_column(p: Any) -> pa.Array:
     p = np.ascontiguousarray(p, dtype="float64")
     if p.ndim == 1:
         return pa.array(p, pa.float64())
-    return pa.FixedSizeListArray.from_arrays(pa.array(p.reshape(-1), pa.float64()), p.shape[1])
+    ends = np.arange(len(p) + 1, dtype="int32") * p.shape[1]
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(p.reshape(-1)), type=prediction_type(p.shape[1]))
 
 
 def as_array(column: pa.Array | pa.ChunkedArray | pd.Series[Any], classes: int = 0) -> np.ndarray:
@@ -35,15 +36,23 @@ def as_array(column: pa.Array | pa.ChunkedArray | pd.Series[Any], classes: int =
     values = column if isinstance(column, pd.Series) else column.to_pandas()
     if not classes and values.dtype != object:
         return np.asarray(values, dtype="float64")
-    if not classes:
-        return as_array(values, 1)[:, 0]
-    made = np.full((len(values), classes), np.nan)
+    made = np.full((len(values), classes or 1), np.nan)
     for place, said in enumerate(values):
         if said is not None and np.ndim(said):
-            if len(said) != classes:
-                raise ValueError(f"a prediction of {len(said)} classes, where there are {classes}")
+            if len(said) != made.shape[1]:
+                raise ValueError(f"a prediction of {len(said)} numbers, where there are {made.shape[1]}")
             made[place] = said
-    return made
+    return made if classes else made[:, 0]
+
+
+def classes_of(column: pa.ChunkedArray) -> int:
+    """How many classes a column's predictions list; 0 where they are numbers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_list(column.type):
+        return 0
+    return int(pc.max(pc.list_value_length(column)).as_py() or 1)
 
 
 def no_column(rows: int, classes: int = 0) -> pa.Array:
