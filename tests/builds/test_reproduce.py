@@ -124,7 +124,7 @@ def test_what_differs_is_told_and_the_command_fails(build: Build, project: Proje
 
 def test_killed_in_the_middle_it_is_done_again(build: Build, project: Project) -> None:
     command = [sys.executable, "-c", "from evergreen.cli import main; main()", "reproduce", build.id]
-    kill = _environment(build) | {"EVERGREEN_FAULT": "rebuild.brought=kill"}
+    kill = _environment(build) | {"EVERGREEN_KILL_AT": "rebuild.brought"}
     assert subprocess.run(command, cwd=project.root, env=kill, check=False).returncode == -9
     assert reproduce(project, build.id).identical
     assert git(project.root, "worktree", "list").count("\n") == 1

@@ -21,7 +21,11 @@ def test_the_shipped_and_the_small_params_are_valid() -> None:
         ("due - interval 2 days", "duee - interval 2 days", r"tables\.jobs\.known_at.*did you mean `due`"),
         ("due - interval 2 days", "size", r"tables\.jobs\.known_at: `size` is DOUBLE, and must be a timestamp"),
         ("at: due - interval 1 hour", "at: size - interval 1 hour", r"prediction\.at: .* cannot be computed"),
-        ("value: late > 10", "value: late", r"prediction\.label\.value: `late` is DOUBLE, and must be true or false"),
+        (
+            "value: late > 10",
+            "value: late",
+            r"prediction\.label\.value: `late` is DOUBLE, and must be true, false or null",
+        ),
         ("hour(local(due))", "hour(local(size))", r"features\.row\.hour: .* cannot be computed"),
         ("mean: late > 10", "mean: later", r"features\.trailing\.team_late_3d\.mean: .*did you mean `late`"),
         ("mean: late > 10", "mean: team", r"team_late_3d\.mean: `team` is VARCHAR, and must be a number"),

@@ -1,4 +1,4 @@
-"""A second use case beside the flights, by params.yaml alone: its label lies in the rows' own table, known later."""
+"""A second use case beside the flights, by params.yaml alone: a regression, its label in the rows' own table."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 from evergreen.clock import naive, parse_time
 from evergreen.ledger import Ledger
+from evergreen.ledger.replay import replay
 from evergreen.project import Project
 from evergreen.stages.features import features
 from evergreen.stages.ingest import ingest
@@ -29,7 +30,7 @@ from tests.pipeline.test_loop import outputs
 
 EXAMPLE = ROOT / "examples" / "bikeshare"
 DROP = Path(".venv/lib/python3.11/site-packages/ISLP/data/Bikeshare.csv")  # as params.yaml names it
-FIRST, LATER = "2011-07-01T04:00:00Z", "2011-07-15T04:00:00Z"
+FIRST, LATER, AGAIN = "2011-07-01T04:00:00Z", "2011-07-15T04:00:00Z", "2011-08-05T04:00:00Z"
 
 
 def shipped() -> Path:
@@ -93,7 +94,26 @@ def test_2_from_an_empty_lake_to_a_champion(bikes: Loop) -> None:
     assert champion is not None
     assert champion.cutoff == parse_time(FIRST)
     client = mlflow.MlflowClient(bikes.env["MLFLOW_TRACKING_URI"])
-    assert int(client.get_model_version_by_alias("bikeshare", "champion").version) == champion.version
+    version = client.get_model_version_by_alias("bikeshare", "champion")
+    assert int(version.version) == champion.version
+    decision = Ledger.open(bikes.project.home).decision(champion.decision)
+    assert {rule["rule"] for rule in decision.inputs["rules"]} == {
+        "enough.rows", "enough.days", "complete", "unseen", "floor.r2", "floor.mae"
+    }  # fmt: skip
+    shown = client.get_run(version.run_id).data.metrics
+    assert shown["mae"] == pytest.approx(decision.inputs["metrics"]["candidate"]["mae"])
+    assert shown["mae"] < shown["baseline.mae"] < 60
+    assert "roc_auc" not in shown
+
+
+@pytest.mark.filterwarnings("ignore:(?s).*Any type hint is inferred:UserWarning")  # mlflow.pyfunc's own, on import
+def test_2b_the_registered_model_says_numbers_of_bikes(bikes: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", bikes.env["MLFLOW_TRACKING_URI"])
+    model = mlflow.pyfunc.load_model("models:/bikeshare@champion")
+    said = model.predict(model.input_example)
+    assert said.shape == (5,)
+    assert model.metadata.signature.outputs.inputs[0].shape == (-1,)
+    assert 0 < said.max() < 1000
 
 
 def test_3_dvc_repro_in_its_folder_gives_the_same_hashes(bikes: Loop) -> None:
@@ -129,8 +149,32 @@ def test_5_a_week_is_scored_and_monitored(bikes: Loop) -> None:
     champion = ledger.champion("bikeshare")
     assert champion is not None
     [window] = ledger.windows("bikeshare", champion.build)
-    assert window.record["rows"] == 7 * 24
-    assert window.record["mature"]
+    record = window.record
+    assert record["rows"] == 7 * 24
+    assert record["mature"]
+    assert record["kind"] == "regression"
+    hours = pd.read_csv(shipped())
+    known = starts(hours) + timedelta(hours=24)
+    judged = hours[(known > naive(parse_time("2011-07-08T04:00:00Z"))) & (known <= naive(parse_time(LATER)))]
+    assert record["rate"] == pytest.approx(judged["bikers"].mean())
+    assert record["skill"] > 0.5
+    assert record["reference"]["sd"] > 1  # bikes an hour
+    rules = {rule["name"]: rule for rule in record["rules"]}
+    assert set(rules) == {"bias", "skill", "ewma"}
+    assert all(rule["alarm"] is False for rule in rules.values()), rules
+    assert rules["bias"]["limit"] > record["reference"]["sd"]
+    pages = list((bikes.project.home.reports("bikeshare")).glob("*/monitor.html"))
+    assert "<th>MAE</th>" in pages[0].read_text()
+
+
+def test_6_a_later_candidate_is_compared_in_bikes_and_the_decisions_replay(bikes: Loop) -> None:
+    run = bikes.dag("retrain", as_of=AGAIN)
+    assert set(run["tasks"].values()) <= {"success", "skipped"}
+    ledger = Ledger.open(bikes.project.home)
+    last = ledger.decisions("bikeshare")[0]
+    better = next(rule for rule in last.inputs["rules"] if rule["rule"] == "better")
+    assert f" in mae: {last.inputs['metrics']['candidate']['mae']:.4f} against " in better["text"]
+    assert [one.same for one in replay(bikes.project)] == [True, True]
 
 
 @pytest.fixture
@@ -174,7 +218,7 @@ def test_a_count_that_is_not_settled_reaches_neither_features_nor_labels(alone: 
     labels = table.set_index("_key")["_label"].dropna()
     expected = known[settled[known.index]]
     assert len(table) == len(known)
-    assert labels.to_dict() == {f"{row.day}|{row.hr}": float(row.bikers > 200) for row in expected.itertuples()}
+    assert labels.to_dict() == {f"{row.day}|{row.hr}": float(row.bikers) for row in expected.itertuples()}
 
 
 def test_labels_ripen_also_where_no_row_comes_any_more(alone: Project) -> None:

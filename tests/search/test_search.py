@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from evergreen.stages.train import train
 from evergreen.training.chosen import SearchRecord
 from evergreen.training.estimators import CATALOG, find
 from evergreen.training.splits import split
-from tests.search.conftest import SPACE, MakeSearch, in_process
+from tests.search.conftest import SPACE, MakeSearch, in_process, with_search
 from tests.synthetic import feature_frame, write_features
 
 GRID = "{method: grid, space: {max_iter: {int: [5, 25], step: 10}, max_leaf_nodes: [7, 15]}}"
@@ -254,3 +255,28 @@ def test_the_metric_says_what_is_better(make_search: MakeSearch) -> None:
     scores = [trial["score"] for trial in written(project)["trials"]]
     assert result.score == max(scores) > 0.5
     assert pd.Series(scores).between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "wrong"),
+    [
+        ("value: late, kind: regression", lambda size: size / 10, "roc_auc"),
+        ("value: team, kind: multiclass, classes: [low, mid, high]", lambda size: size // 334, "mae"),
+    ],
+)
+def test_other_kinds_of_label_are_searched_by_their_own_metric(
+    make_project: Callable[..., Project], label: str, value: Callable[[pd.Series], pd.Series], wrong: str
+) -> None:
+    section = "{method: grid, space: {max_iter: [1, 30]}}"
+    text = with_search(section).replace("value: late > 10}", f"{label}}}").replace("floor: {roc_auc: 0.5}, ", "")
+    project = make_project(text)
+    frame = feature_frame()
+    known = value(frame["size"].fillna(500)).where(frame["_label"].notna())
+    write_features(project, frame.assign(_label=known))
+    result = search(project)
+    assert result.metric == ("mae" if "regression" in label else "log_loss")
+    found = {trial.get("parameters", {}).get("max_iter"): trial["score"] for trial in written(project)["trials"]}
+    assert found[30] < found[1], "one tree says less than thirty"
+    train(project)
+    with pytest.raises(ParamsError, match=r"search.metric: not for a (regression|multiclass) label"):
+        make_project(text.replace("method: grid", f"method: grid, metric: {wrong}"))

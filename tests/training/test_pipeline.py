@@ -10,7 +10,6 @@ import pytest
 from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params.load import load_params_text
 from evergreen.params.preprocess import Categorical, Preprocess, Rare
-from evergreen.training import pipeline
 from evergreen.training.artifacts import predict
 from evergreen.training.pipeline import Recipe, fit
 from tests.conftest import SMALL
@@ -99,10 +98,10 @@ def test_a_training_row_is_encoded_by_other_rows_labels() -> None:
     assert predict(fit(encoded, rows, labels), rows).std() < 0.1
 
 
-def test_a_number_has_a_baseline_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "KIND", "regression")
-    baseline = Recipe.baseline(load_params_text(SMALL))
+def test_a_number_has_a_baseline_of_its_own() -> None:
+    text = SMALL.replace("value: late > 10}", "value: late, kind: regression}").replace("floor: {roc_auc: 0.5}, ", "")
+    baseline = Recipe.baseline(load_params_text(text))
     assert baseline is not None
     assert (baseline.estimator, baseline.kind, baseline.preprocess.numeric.scale) == ("ridge", "regression", "standard")
     with pytest.raises(ParamsError, match=r"`logistic` is for binary and multiclass, .* there are .*ridge"):
-        Recipe.baseline(load_params_text(SMALL.replace("min_labels: 50", "min_labels: 50, baseline: logistic")))
+        Recipe.baseline(load_params_text(text.replace("min_labels: 50", "min_labels: 50, baseline: logistic")))

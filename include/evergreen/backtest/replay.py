@@ -143,7 +143,7 @@ def _following(scene: Scene, new: Candidate, old: Candidate, until: datetime) ->
         return None
     y = scene.history.meta["_label"].to_numpy(dtype="float64")[rows]
     said = (predictions(scene.history, scene.fits, one.model)[rows] for one in (new, old))
-    losses = [row_losses(new.params.gate.metric, y, p) for p in said]
+    losses = [row_losses(new.params.gate.metric_of(new.params.prediction.label.kind), y, p) for p in said]
     days, place = np.unique(scene.days[rows], return_inverse=True)
     wanted = scene.params.backtest
     table = mean_by_day(losses[0] - losses[1], place, len(days))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from evergreen.errors import ParamsError
 from evergreen.features.labels import LABEL, label_by
+from evergreen.features.outcomes import WANTED, advice
 from evergreen.lake.schema import DUCKDB_TYPES
 from evergreen.params.features import View
 from evergreen.sql import expand, quote
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
     import duckdb
 
     from evergreen.params import Params
+    from evergreen.params.prediction import Kind
 
 OURS = ("_key", "_time", *LABEL, "_known_at", "_version", "_row", "_rule")
 NUMBER = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
           "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN", "NULL")  # fmt: skip
 MOMENT = ("TIMESTAMP", "DATE", "NULL")
+OUTCOME: Mapping[Kind, tuple[str, ...]] = {
+    "binary": ("BOOLEAN", "NULL"),
+    "multiclass": ("VARCHAR", "ENUM", "NULL", *(name for name in NUMBER if name.endswith("INT") or "INTEGER" in name)),
+    "regression": tuple(name for name in NUMBER if name != "BOOLEAN"),
+}
 
 
 def check_expressions(params: Params) -> None:
@@ -67,7 +74,7 @@ class _Check:
         except duckdb.Error as error:
             raise ParamsError(f"{place}: `{text}` cannot be computed: {str(error).splitlines()[0]}") from None
         if allowed is not None and not found.startswith(allowed):
-            wanted = {MOMENT: "a timestamp", NUMBER: "a number or true/false"}.get(allowed, "true or false")
+            wanted = "a timestamp" if allowed == MOMENT else "a number or true/false"
             raise ParamsError(f"{place}: `{text}` is {found}, and must be {wanted}")
         return found
 
@@ -93,7 +100,12 @@ def _columns(params: Params, name: str) -> dict[str, str]:
 
 def _check_label(params: Params, tables: Mapping[str, Mapping[str, str]]) -> None:
     label, check = params.prediction.label, _Check(params, tables[params.label_table])
-    check.type_(label.value, "prediction.label.value", ("BOOLEAN", "NULL"))
+    found = check.type_(label.value, "prediction.label.value")
+    if not found.startswith(OUTCOME[label.kind]):
+        raise ParamsError(
+            f"prediction.label.value: `{label.value}` is {found}, and must be {WANTED[label.kind]}"
+            f"{advice(found, label.kind)}"
+        )
     if label.known_at is not None:
         check.type_(label.known_at, "prediction.label.known_at", MOMENT)
     sides = tables[params.label_table], tables[params.prediction.rows]

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evergreen.clock import naive
-from evergreen.errors import ParamsError
 from evergreen.features.engine import Sql, connect, evaluate
+from evergreen.features.outcomes import number_of, stray_of
 from evergreen.features.rows import key_text, prediction_rows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from evergreen.params import Params
+    from evergreen.params.prediction import Label
     from evergreen.project import Project
 
 LABEL = ("_label", "_label_known_at", "_label_first_known_at")
 
 
 def labels_table(tables: Mapping[str, ir.Table], params: Params, *, known_until: datetime | None = None) -> ir.Table:
-    """`_key`, `_label` (1.0 or 0.0), `_label_known_at` and `_label_first_known_at` of every row with a label.
+    """`_key`, `_label` (a number: see `outcomes`), `_label_known_at`, `_label_first_known_at` of every row with one.
 
     A label is one that is known at `known_until`; None takes all that `tables` hold. Only where `label.by` maps other
     columns than the key is the rows' table needed.
@@ -64,6 +65,37 @@ def known_labels(tables: Mapping[str, ir.Table], params: Params, known_until: da
     nothing. `_label_first_known_at` is when any value was, so that whoever learned by then has learned of this row.
     Where the label is known only after `known_until`, there is none yet.
     """
+    return _newest(tables, params, known_until, number_of)
+
+
+def strays(
+    tables: Mapping[str, ir.Table], params: Params, known_until: datetime, after: datetime | None = None
+) -> dict[str, int]:
+    """Outcomes that no label can be, and of how many rows each is the newest: these rows have no label.
+
+    Those that were first known by `after` are left out. A class that is not listed is one, and an infinite number.
+    """
+    import ibis
+
+    if params.prediction.label.kind == "binary":
+        return {}
+    by = label_by(params)
+    found = _newest(tables, params, known_until, stray_of)
+    if after is not None:
+        found = found.filter(found["_label_first_known_at"] > naive(after))
+    rows = prediction_rows(tables, params, until=known_until).select("_key", *by.values())
+    met = rows.inner_join(
+        found.rename({f"__{theirs}": theirs for theirs in by}),
+        [(mine, f"__{theirs}") for theirs, mine in by.items()],
+    )
+    counted = met.group_by("_label").agg(rows=met.count()).order_by(ibis.desc("rows"), "_label")
+    return {row["_label"]: row["rows"] for row in counted.to_pyarrow().to_pylist()}
+
+
+def _newest(
+    tables: Mapping[str, ir.Table], params: Params, known_until: datetime | None, read: Callable[[Any, Label], Any]
+) -> ir.Table:
+    """The columns of `label_by` and LABEL, `_label` as `read` makes it of the expression's value."""
     import ibis
 
     label, name = params.prediction.label, params.label_table
@@ -71,12 +103,10 @@ def known_labels(tables: Mapping[str, ir.Table], params: Params, known_until: da
     if label.known_at is not None:
         wanted["__mature"] = Sql(label.known_at, "prediction.label.known_at")
     found = evaluate(tables[name], wanted, params.time_zone)
-    if not found["__label"].type().is_boolean():
-        raise ParamsError(f"prediction.label.value: `{label.value}` must be true, false or null, such as `late > 15`")
-    value, known = found["__label"].cast("float64"), found["_known_at"]
+    value, known = read(found["__label"], label), found["_known_at"]
     if label.known_at is not None:
         mature = found["__mature"].cast("timestamp(6)")
-        value = ibis.ifelse(mature.isnull(), ibis.null("float64"), value)
+        value = ibis.ifelse(mature.isnull(), ibis.null(value.type()), value)
         known = ibis.greatest(known, mature)
     by, order = list(label_by(params)), ["_known_at", *params.tables[name].key, "_version"]
     versions = found.select(*dict.fromkeys([*by, *order]), _label=value, __at=known)

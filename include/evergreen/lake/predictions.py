@@ -1,7 +1,9 @@
 """What champions said: `predictions/` in the lake, one row per row and build, with manifests like raw.
 
 Columns: `_key`, `_time` (the moment of prediction), `build`, `version` (in MLflow, null without), `p`, `_scored_as_of`,
-and `inputs`, a struct of the feature values (a struct, so that a feature may have any name). A manifest's position says
+and `inputs`, a struct of the feature values (a struct, so that a feature may have any name). `p` is what was said: the
+probability of a true label, a regression's value, or of a multiclass label a list, the probability of each class
+in the order of the build's `prediction.label.classes`. A manifest's position says
 for each of its files the build and the span of moments, so that a reader opens only the files that it needs. A file is
 named by its build and content: a run that was killed before its commit leaves a file that no manifest names, and the
 run that follows writes the same one again or removes it.
@@ -20,7 +22,7 @@ from evergreen.errors import LakeError
 from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.lake.manifests import DataFile, Manifest, commit, mark_newest, read_manifests, read_positioned, unnamed
-from evergreen.lake.schema import ROW_GROUP, WRITER
+from evergreen.lake.schema import ROW_GROUP, WRITER, prediction_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,12 +40,15 @@ class PredictionFile(NamedTuple):
     last: datetime
 
 
-def prediction_schema(inputs: pa.DataType | None = None) -> pa.Schema:
-    """The schema of a file; `inputs` is the struct type of the features, None leaves the column out."""
+def prediction_schema(inputs: pa.DataType | None = None, classes: int = 0) -> pa.Schema:
+    """The schema of a file; `inputs` is the struct type of the features, None leaves the column out.
+
+    `classes` is how many a multiclass label has, 0 of another.
+    """
     import pyarrow as pa
 
     moment = pa.timestamp("us")
-    types = (pa.string(), moment, pa.string(), pa.int64(), pa.float64(), moment)
+    types = (pa.string(), moment, pa.string(), pa.int64(), prediction_type(classes), moment)
     fields = list(zip(COLUMNS, types, strict=True))
     return pa.schema(fields if inputs is None else [*fields, ("inputs", inputs)])
 
@@ -73,8 +78,9 @@ def read_predictions(
 ) -> pa.Table:
     """The predictions with `_time` in (after, until], sorted by `_time` and `_key`.
 
-    `inputs` may be asked for together with a `build`, whose features are the same in all files. Raises LakeError,
-    naming the file, where one is missing or not what was committed.
+    `inputs` may be asked for together with a `build`, whose features are the same in all files. Where builds predict
+    labels of several kinds, `p` is a list in every row. Raises LakeError, naming the file, where one is missing or not
+    what was committed.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -86,7 +92,7 @@ def read_predictions(
         for file in prediction_files(lake, after, until, build)
     ]
     empty = prediction_schema(None if "inputs" not in wanted else pa.struct([])).empty_table().select(wanted)
-    table = pa.concat_tables(parts) if parts else empty
+    table = pa.concat_tables(_alike(parts)) if parts else empty
     if after is not None:
         table = table.filter(pc.greater(table["_time"], pa.scalar(naive(after), pa.timestamp("us"))))
     if until is not None:
@@ -123,6 +129,22 @@ def remove_orphans(lake: Path) -> list[str]:
     for path in orphans:
         path.unlink()
     return [path.name for path in orphans]
+
+
+def _alike(parts: list[pa.Table]) -> list[pa.Table]:
+    """The tables with one type of `p`: where some hold lists, a number is a list of its own."""
+    import numpy as np
+    import pyarrow as pa
+
+    if len({part.schema.field("p").type for part in parts if "p" in part.column_names}) < 2:
+        return parts
+    made = []
+    for part in parts:
+        p = part["p"].combine_chunks()
+        if not pa.types.is_list(p.type):
+            p = pa.ListArray.from_arrays(pa.array(np.arange(len(p) + 1, dtype="int32")), p)
+        made.append(part.set_column(part.column_names.index("p"), "p", p.cast(prediction_type(classes=1))))
+    return made
 
 
 def _write(lake: Path, table: pa.Table) -> PredictionFile:

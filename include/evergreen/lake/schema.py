@@ -51,6 +51,16 @@ def arrow_type(type_: ColumnType) -> pa.DataType:
     return types[type_]
 
 
+def prediction_type(classes: int = 0) -> pa.DataType:
+    """The Arrow type of a prediction: a number, or of a multiclass label a list with a probability a class.
+
+    The list has no fixed length in its type: Parquet's readers stumble over a null in one that has.
+    """
+    import pyarrow as pa
+
+    return pa.list_(pa.float64()) if classes else pa.float64()
+
+
 def arrow_schema(columns: Mapping[str, Column]) -> pa.Schema:
     """The schema of a table's raw files: the declared columns, in their declared order."""
     import pyarrow as pa

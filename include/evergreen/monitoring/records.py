@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
+from evergreen.params.prediction import Kind
+
 
 def _finite(value: Any) -> Any:
     """JSON has no NaN, and a number that is not finite is not known."""
@@ -26,18 +28,32 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Performance(Frozen):
-    """Predictions against their labels. None: cannot be said (no rows, or one class only)."""
+class ClassShare(Frozen):
+    """One class of a multiclass label: how often it came, and how often it was said to come."""
 
-    rows: int
-    positives: int
-    rate: Number  # share of positives
+    rate: Number
     mean_p: Number
-    bias: Number  # mean_p - rate: above 0 the model warns too much
+    bias: Number  # mean_p - rate
+
+
+class Performance(Frozen):
+    """Predictions against their labels. None: cannot be said (no rows, one class only), or not of this kind."""
+
+    kind: Kind = "binary"
+    rows: int
+    positives: int | None
+    rate: Number  # share of positives; of a regression the mean outcome
+    mean_p: Number  # the mean prediction
+    bias: Number  # mean_p - rate: above 0 the model warns too much; of several classes the one that is furthest off
     log_loss: Number
-    skill: Number  # 1 - log_loss / entropy of the rows' own rate: 0 is as good as knowing the rate alone
+    skill: Number  # 1 - log_loss / entropy of the rows' own rates (of a regression mean square error / variance of the
+    # rows' own outcomes): 0 is as good as knowing the rate, or the mean, alone
     brier: Number
     roc_auc: Number
+    accuracy: Number = None
+    mae: Number = None
+    rmse: Number = None
+    classes: dict[str, ClassShare] = {}
 
 
 class Drift(Frozen):
@@ -66,9 +82,11 @@ class RuleResult(Frozen):
 class Reference(Frozen):
     """How much the champion's bias swings by itself: its out-of-fold predictions, window by window."""
 
-    sd: Number  # of the windows' biases; None below two windows
+    sd: Number  # of the windows' biases; None below two windows, and of a multiclass label
     windows: int
     rows: int
+    kind: Kind = "binary"
+    classes: dict[str, Number] = {}  # of a multiclass label: sd by class
 
 
 class Record(Performance):
@@ -90,6 +108,8 @@ class Record(Performance):
     arrived_late: int = 0  # labels of earlier windows that came after those were recorded, and are judged in none
     predecessors: dict[str, Performance] = {}  # rows of the window that earlier champions served, by build
     drift: Drift | None = None
+    shift: Number = None  # of the predictions from the out-of-fold ones, in their standard deviations
+    strays: dict[str, int] = {}  # outcomes of the window that no label of the champion can be: judged nowhere
     reference: Reference
     rules: tuple[RuleResult, ...] = ()
 

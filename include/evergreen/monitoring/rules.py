@@ -14,6 +14,14 @@ from typing import Any
 from evergreen.errors import EvergreenError
 from evergreen.monitoring.records import Record, Reference, RuleResult
 from evergreen.params.monitoring import BiasRule, DriftRule, EwmaRule, Rule, SkillRule
+from evergreen.params.prediction import Kind
+
+# What a rule is about, by its kind and the label's.
+WHAT: dict[tuple[str, Kind], str] = {
+    ("bias", "binary"): "|mean p - rate|", ("ewma", "binary"): "|weighted bias|",
+    ("bias", "multiclass"): "|mean p - share|", ("ewma", "multiclass"): "|weighted bias|",
+    ("bias", "regression"): "|mean prediction - mean outcome|", ("ewma", "regression"): "|weighted bias|",
+}  # fmt: skip
 
 RuleFunction = Callable[[Any, Sequence[Record], Reference], RuleResult]
 
@@ -33,54 +41,58 @@ def find_rule(kind: str) -> RuleFunction:
 
 
 def bias(rule: BiasRule, records: Sequence[Record], reference: Reference) -> RuleResult:
-    """The window's |bias| against the swing that the reference allows."""
-    limit, basis = swing(rule.sigmas, reference)
-    return _above("bias", "|mean p - rate|", _magnitude(records[-1].bias if records else None), limit, basis)
+    """The window's |bias| against the swing that the reference allows; of several classes, of the worst."""
+    last = records[-1] if records else None
+    values = {name: last.classes[name].bias if last and name in last.classes else None for name in reference.classes}
+    return _swings("bias", last.bias if last else None, values, rule.sigmas, reference)
 
 
-def swing(sigmas: float, reference: Reference) -> tuple[float | None, str]:
+def swing(sigmas: float, reference: Reference, name: str | None = None) -> tuple[float | None, str]:
     """The bias that one more window exceeds by chance as rarely as a normal exceeds `sigmas` SDs, and its basis.
 
     The SD is an estimate from few windows, so the limit is Student's prediction limit for one further observation,
     t(n - 1) * sd * sqrt(1 + 1 / n), which comes down to `sigmas` * sd as windows are added (Hahn and Meeker,
-    Statistical Intervals, 1991, section 4.8). None below two windows.
+    Statistical Intervals, 1991, section 4.8). None below two windows. Of several classes it is that of the class
+    `name`, and each is exceeded the rarer the more there are (Bonferroni), so that together they alarm as one would.
     """
     from scipy import stats
 
-    if reference.sd is None or reference.windows < 2:
+    sd = reference.sd if name is None else reference.classes[name]
+    if sd is None or reference.windows < 2:
         return None, "no reference"
-    t = float(stats.t.isf(stats.norm.sf(sigmas), reference.windows - 1))
-    limit = t * reference.sd * math.sqrt(1 + 1 / reference.windows)
-    sds, sd = limit / reference.sd if reference.sd else 0.0, reference.sd
-    return limit, f"{sds:.1f} SDs of {sd:.3f}: {sigmas:g} sigmas, known from {reference.windows} windows"
+    rare = stats.norm.sf(sigmas) / max(len(reference.classes), 1)
+    limit = float(stats.t.isf(rare, reference.windows - 1)) * sd * math.sqrt(1 + 1 / reference.windows)
+    sds, shown = limit / sd if sd else 0.0, figure(sd, reference.kind)
+    return limit, f"{sds:.1f} SDs of {shown}: {sigmas:g} sigmas, known from {reference.windows} windows"
 
 
 def ewma(rule: EwmaRule, records: Sequence[Record], reference: Reference) -> RuleResult:
-    """The exponentially weighted bias since the promotion, which starts at 0.
+    """The exponentially weighted bias since the promotion, which starts at 0; of several classes, of the worst.
 
     Its swing, once settled, is that of a window times sqrt(weight / (2 - weight)) for independent ones (Roberts 1959),
     so windows that overlap a later one are skipped, counted back from the last; so are immature ones, which say too
     little.
     """
-    limit, basis = swing(rule.sigmas, reference)
-    if limit is not None:
-        limit *= math.sqrt(rule.weight / (2 - rule.weight))
-    value: float | None = 0.0 if records else None
-    for record in _apart(records):
-        if value is None or record.bias is None:
-            value = None
-            break
-        value = rule.weight * record.bias + (1 - rule.weight) * value
-    return _above("ewma", "|weighted bias|", _magnitude(value), limit, f"{basis}, weight {rule.weight:g}")
+    apart = _apart(records)
+    values = {
+        name: _weighted([one.classes[name].bias if name in one.classes else None for one in apart], rule.weight)
+        for name in reference.classes
+    }
+    value = _weighted([record.bias for record in apart], rule.weight)
+    return _swings("ewma", value, values, rule.sigmas, reference, rule.weight)
 
 
 def skill(rule: SkillRule, records: Sequence[Record], reference: Reference) -> RuleResult:
-    """The log-loss skill against the window's own rate; a constant at that rate has skill 0."""
+    """The skill against the window's own rates, by log-loss, or of a regression its own mean, by squared error.
+
+    A constant at that rate, or mean, has skill 0.
+    """
     value = records[-1].skill if records else None
+    what = "squared-error skill" if reference.kind == "regression" else "log-loss skill"
     if value is None or math.isnan(value):
-        return _unknown("skill", value, rule.least, "log-loss skill")
+        return _unknown("skill", value, rule.least, what)
     alarm = value < rule.least
-    text = f"log-loss skill {value:.3f} is {'below' if alarm else 'not below'} {rule.least:g}"
+    text = f"{what} {value:.3f} is {'below' if alarm else 'not below'} {rule.least:g}"
     return RuleResult(name="skill", kind="skill", value=value, limit=rule.least, alarm=alarm, text=text)
 
 
@@ -102,15 +114,57 @@ def _apart(records: Sequence[Record]) -> list[Record]:
     return taken[::-1]
 
 
-def _magnitude(value: float | None) -> float | None:
-    return None if value is None else abs(value)
+def figure(value: float, kind: Kind) -> str:
+    """A number as people read it: a probability's to three places, a value's to four digits."""
+    return f"{value:.4g}" if kind == "regression" else f"{value:.3f}"
 
 
-def _above(kind: str, what: str, value: float | None, limit: float | None, basis: str) -> RuleResult:
+def _weighted(biases: Sequence[float | None], weight: float) -> float | None:
+    """The exponentially weighted mean, which starts at 0; None where there is none, or one is missing."""
+    value: float | None = 0.0 if biases else None
+    for bias in biases:
+        if value is None or bias is None:
+            return None
+        value = weight * bias + (1 - weight) * value
+    return value
+
+
+def _swings(
+    kind: str, value: float | None, values: Mapping[str, float | None], sigmas: float, reference: Reference,
+    weight: float | None = None,
+) -> RuleResult:  # fmt: skip
+    """A bias, or of a multiclass label the worst of `values`, against its swing; `weight` is that of an EWMA."""
+    if reference.kind != "multiclass":
+        return _swung(kind, value, None, sigmas, reference, weight)
+    found = [_swung(kind, bias, name, sigmas, reference, weight) for name, bias in values.items()]
+    return max(found, key=_badness) if found else _unknown(kind, None, None, WHAT[kind, "multiclass"])
+
+
+def _swung(
+    kind: str, value: float | None, name: str | None, sigmas: float, reference: Reference, weight: float | None
+) -> RuleResult:
+    limit, basis = swing(sigmas, reference, name)
+    if weight is not None:
+        limit = None if limit is None else limit * math.sqrt(weight / (2 - weight))
+        basis += f", weight {weight:g}"
+    what = WHAT[kind, reference.kind] + (f" of `{name}`" if name is not None else "")
+    return _above(kind, what, None if value is None else abs(value), limit, basis, reference.kind)
+
+
+def _badness(result: RuleResult) -> tuple[int, float]:
+    """Alarms first, then what is not known, then what is nearest to its limit."""
+    share = (result.value or 0.0) / result.limit if result.limit else math.inf if result.value else 0.0
+    return {True: 2, None: 1, False: 0}[result.alarm], share
+
+
+def _above(
+    kind: str, what: str, value: float | None, limit: float | None, basis: str, label: Kind = "binary"
+) -> RuleResult:
     if value is None or limit is None or math.isnan(value) or math.isnan(limit):
         return _unknown(kind, value, limit, what)
     alarm = value > limit
-    text = f"{what} {value:.3f} is {'above' if alarm else 'not above'} {limit:.3f} ({basis})"
+    shown = figure(value, label), figure(limit, label)
+    text = f"{what} {shown[0]} is {'above' if alarm else 'not above'} {shown[1]} ({basis})"
     return RuleResult(name=kind, kind=kind, value=value, limit=limit, alarm=alarm, text=text)
 
 

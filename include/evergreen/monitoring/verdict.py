@@ -6,6 +6,7 @@ from typing import Literal
 
 from evergreen.monitoring.records import Record
 
+SHOWN = 5  # outcomes that no label can be
 State = Literal["immature", "quiet", "unknown", "alarm"]
 
 
@@ -19,7 +20,15 @@ def state(record: Record) -> State:
 def verdict(record: Record) -> str:
     """The state with its numbers, for people."""
     late = f"; {record.arrived_late} labels came after their window was judged" if record.arrived_late else ""
-    return _said(record) + late
+    return _said(record) + late + _astray(record)
+
+
+def _astray(record: Record) -> str:
+    """Labels that the champion was never asked for: no figure knows of them."""
+    if not record.strays:
+        return ""
+    named = ", ".join(f"`{text}`" for text in list(record.strays)[:SHOWN])
+    return f"; {sum(record.strays.values())} outcomes are none that this champion's label can be, such as {named}"
 
 
 def _said(record: Record) -> str:

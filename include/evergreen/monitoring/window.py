@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo
 
 from evergreen.clock import naive
 from evergreen.lake.predictions import read_predictions
-from evergreen.monitoring.labelled import moments
+from evergreen.monitoring.labelled import moments, outcomes_astray
 from evergreen.monitoring.late import labels_by_day
 from evergreen.monitoring.performance import performance
 from evergreen.monitoring.records import Performance
 from evergreen.monitoring.span import whole_days
 from evergreen.project import Project
+from evergreen.training.predictions import as_array
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from evergreen.params.prediction import Label
 
 KNOWN = "_label_first_known_at"  # a correction or a re-send does not move it
 _TICK = timedelta(microseconds=1)  # the resolution of moments in tables
@@ -39,6 +42,8 @@ class Measured(NamedTuple):
     inputs: pa.Table  # a column a feature
     labels: dict[date, int]  # of the window, predicted or not, by the local day on which they were known
     before: dict[date, int]  # the same of all labels before the window
+    said: NDArray[np.float64]  # the champion's predictions of the judged rows
+    strays: dict[str, int]  # outcomes first known in the window that no label can be, and of how many rows
 
 
 def measure(served: Project, build: str, start: datetime, end: datetime, zone: ZoneInfo) -> Measured:
@@ -47,28 +52,34 @@ def measure(served: Project, build: str, start: datetime, end: datetime, zone: Z
     `served` has the champion's label (see `as_served`), `zone` the days. A label's value is the one known at `end`; one
     that is corrected later stays in the window in which it was first known.
     """
-    rows = moments(served, end)
+    label = served.params.prediction.label
+    rows, astray = moments(served, end), outcomes_astray(served, start, end)
     old = rows[KNOWN] <= naive(start)
     due = _frame(rows.filter(~old).order_by("_time", "_key"))  # one order, so that sums give the same bits
     before = labels_by_day(_frame(rows.filter(old).select(KNOWN))[KNOWN], zone)
     if due.empty:
-        return Measured(performance(*_sides(due.assign(p=0.0))), None, None, 0, 0, 0, {}, _no_inputs(), {}, before)
+        nothing = due.assign(p=0.0)
+        measured = _performance(nothing, label)
+        p = nothing["p"].to_numpy()
+        return Measured(measured, None, None, 0, 0, 0, {}, _no_inputs(), {}, before, p, astray)
     said = _predictions(served, build, _utc(due["_time"].min()), min(_utc(due["_time"].max()), end))
     judged = due.merge(said, on="_key", how="left", validate="1:1")
     own = judged[judged["build"] == build]
     others = judged[judged["build"].notna() & (judged["build"] != build)]
     days = _days(own[KNOWN], zone)
     return Measured(
-        performance=performance(*_sides(own)),
+        performance=_performance(own, label),
         first_day=days[0] if days else None,
         last_day=days[-1] if days else None,
         complete_days=len(set(days).intersection(whole_days(start, end, zone))),
         unpredicted=int(judged["build"].isna().sum()),
         unlabelled=_unlabelled(said[said["build"] == build], rows, own),
-        predecessors={str(name): performance(*_sides(group)) for name, group in others.groupby("build")},
+        predecessors={str(name): _performance(group, label) for name, group in others.groupby("build")},
         inputs=_inputs(served, build, own),
         labels=labels_by_day(due[KNOWN], zone),
         before=before,
+        said=as_array(own["p"], label.n_classes),
+        strays=astray,
     )
 
 
@@ -111,8 +122,15 @@ def _no_inputs() -> pa.Table:
     return pa.table({})
 
 
-def _sides(frame: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return frame["_label"].to_numpy(dtype="float64"), frame["p"].to_numpy(dtype="float64")
+def _performance(frame: pd.DataFrame, label: Label) -> Performance:
+    """The rows' predictions against their labels; all unknown where a build said something of another label."""
+    import numpy as np
+
+    try:
+        p = as_array(frame["p"], label.n_classes)
+    except ValueError:
+        p = np.full((len(frame), label.n_classes) if label.n_classes else len(frame), np.nan)
+    return performance(frame["_label"].to_numpy(dtype="float64"), p, label.kind, label.classes or ())
 
 
 def _days(known: pd.Series[pd.Timestamp], zone: ZoneInfo) -> list[date]:

@@ -88,6 +88,15 @@ class Params(Section):
         check_columns(self.preprocess, self.features)
         return self
 
+    @model_validator(mode="after")
+    def _fits_the_kind_of_label(self) -> Params:
+        kind = self.prediction.label.kind
+        self.gate.require_metrics_of(kind)
+        self.search.require_fit(kind)
+        if self.evaluation.cost is not None and kind != "binary":
+            raise ValueError(f"evaluation.cost: two ways to be wrong are a binary label's, and this one is {kind}")
+        return self
+
     @property
     def label_table(self) -> str:
         """The table that holds the outcome."""

@@ -19,14 +19,18 @@ CATEGORICAL_METHODS = ("chisquare", "fisher_exact", "g_test", "TVD", "z", *BOTH_
 
 
 class BiasRule(Section):
-    """Alarm: |mean prediction - rate of the label| above what the reference's weekly biases allow at `sigmas`."""
+    """Alarm: |mean prediction - rate of the label| above what the reference's weekly biases allow at `sigmas`.
+
+    Of a regression it is the mean outcome in its place, in the outcome's own unit; of several classes the worst counts.
+    """
 
     kind: Literal["bias"]
     sigmas: float = Field(3.0, gt=0)
 
 
 class SkillRule(Section):
-    """Alarm: the log-loss skill against the window's own rate is below `least`."""
+    """Alarm: the skill is below `least`: by log-loss against the window's own rates, of a regression by squared error
+    against its own mean."""
 
     kind: Literal["skill"]
     least: float = 0.0

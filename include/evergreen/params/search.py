@@ -8,10 +8,18 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from evergreen.params.base import Duration, Section
+from evergreen.params.base import Duration, Section, nearest
+from evergreen.params.prediction import Kind
 
 Scalar = bool | int | float | str | None
 
+Score = Literal["log_loss", "brier", "roc_auc", "pr_auc", "macro_roc_auc", "mae", "mse", "rmse", "r2"]
+
+SCORES: dict[Kind, tuple[Score, ...]] = {  # the default first
+    "binary": ("log_loss", "brier", "roc_auc", "pr_auc"),
+    "multiclass": ("log_loss", "brier", "macro_roc_auc"),
+    "regression": ("mae", "mse", "rmse", "r2"),
+}
 TRIALS = 20
 GRID = 200  # points of a grid without `trials`: more is more often a slip than a wish
 
@@ -113,7 +121,7 @@ class Search(Section):
     )
     budget: Duration | None = Field(None, description="The search ends after this time, with the best so far.")
     seed: int = Field(0, ge=0)
-    metric: Literal["log_loss", "brier", "roc_auc", "pr_auc"] = "log_loss"
+    metric: Score | None = Field(None, description="null: `log_loss`, and `mae` for a regression.")
     folds: Folds = Folds()
     prune: bool = Field(True, description="`optuna` gives a trial up that is worse than the median after a fold.")
     parallel: int = Field(1, ge=1, le=64, description="Processes, or mapped tasks of the retrain DAG.")
@@ -151,6 +159,17 @@ class Search(Section):
         if self.method == "grid":
             return math.prod(len(one.points()) for one in self.space.values())
         return self.trials or TRIALS
+
+    def metric_of(self, kind: Kind) -> Score:
+        """What trials on labels of this kind are compared by."""
+        return self.metric or SCORES[kind][0]
+
+    def require_fit(self, kind: Kind) -> None:
+        """Raise ValueError for a metric, or folds, that labels of this kind do not have."""
+        if self.metric is not None and self.metric not in SCORES[kind]:
+            raise ValueError(f"search.metric: not for a {kind} label; {nearest(self.metric, SCORES[kind])}")
+        if self.folds.kind == "stratified" and kind == "regression":
+            raise ValueError("search.folds.kind: numbers have no classes to stratify by; take `k_fold`")
 
     def space_as_json(self) -> dict[str, Any]:
         """The space as search.json holds it."""

@@ -7,18 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from evergreen.params.base import Duration, Section
+from evergreen.params.prediction import LabelName
 
 EstimatorName = Literal["hist_gradient_boosting", "lightgbm", "random_forest", "decision_tree", "logistic", "ridge"]
-
-
-def _as_label(value: Any) -> Any:
-    """A label as text: YAML reads `true` and `1` as what they are."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
-
-
-LabelName = Annotated[str, BeforeValidator(_as_label)]
 Weight = Annotated[float, Field(gt=0)]
 
 

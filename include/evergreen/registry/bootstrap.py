@@ -24,19 +24,28 @@ class Comparison:
 
 
 def row_losses(metric: str, label: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """The loss of each row, whose mean is the metric; shapes (n,) with labels 0 or 1.
+    """The loss of each row, whose mean is the metric.
 
-    Raises ValueError for a metric that is no mean over rows.
+    Labels (n,) and predictions as `training.artifacts.predict` gives them: log_loss and brier of probabilities, of
+    shape (n,) or (n, classes); mae and mse of values. Raises ValueError for a metric that is no mean over rows.
     """
-    from evergreen.training.metrics import log_losses
+    import numpy as np
+
+    from evergreen.training.metrics import class_log_losses, log_losses
 
     losses: np.ndarray
-    if metric == "brier":
+    if metric == "log_loss":
+        losses = log_losses(label, p) if p.ndim == 1 else class_log_losses(label, p)
+    elif metric == "brier" and p.ndim > 1:
+        losses = ((p - np.eye(p.shape[1])[label.astype("int64")]) ** 2).sum(axis=1)
+    elif metric in ("brier", "mse"):
         losses = (p - label) ** 2
-    elif metric == "log_loss":
-        losses = log_losses(label, p)
+    elif metric == "mae":
+        losses = np.abs(p - label)
     else:
-        raise ValueError(f"`{metric}` is not a mean over rows; days can be resampled for log_loss and brier")
+        raise ValueError(
+            f"`{metric}` is not a mean over rows; days can be resampled for log_loss and brier, mae and mse"
+        )
     return losses
 
 

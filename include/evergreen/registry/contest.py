@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from evergreen import clock
 from evergreen.errors import EvergreenError, RegistryError
+from evergreen.params.prediction import Kind
 from evergreen.project import Project
 from evergreen.registry.bundle import Bundle
 from evergreen.registry.gate import Facts
@@ -43,18 +45,35 @@ class Opponent:
         return {"model": training.cutoff, "twin": training.judge_from}[self.which] if self.which else None
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        """P(label = 1) by the model that is compared; raises RegistryError where its file was altered."""
+        """What the model that is compared says; raises RegistryError where its file was altered."""
         from evergreen.training.artifacts import predict
 
         p: np.ndarray = predict(self.bundle.model() if self.which == "model" else self.bundle.twin(), frame)
         return p
 
+    def predict_classes(self, frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+        """The same in the order of `classes`, (rows, classes); to one that it does not know it gives no chance."""
+        import numpy as np
 
-def opponent(champion: Bundle, promoted: datetime, judge_from: datetime) -> Opponent:
-    """The champion's own model where it learned from nothing in the window, else its twin, else neither."""
+        own, p = self.bundle.training.classes, self.predict(frame)
+        columns = [p[:, own.index(name)] if name in own else np.zeros(len(p)) for name in classes]
+        return np.column_stack(columns)
+
+
+def opponent(champion: Bundle, promoted: datetime, judge_from: datetime, kind: Kind = "binary") -> Opponent:
+    """The champion's own model where it learned from nothing in the window, else its twin, else neither.
+
+    Neither is judged on labels of a `kind` that is not its own.
+    """
     training = champion.training
-    which, why = comparable(champion.build, training.cutoff, training.judge_from, judge_from)
-    return Opponent(champion, promoted, which, why)
+    if training.kind != kind:
+        why = (
+            f"the champion {champion.build} predicts a {training.kind} label, and this one is {kind}: what is to be "
+            "predicted otherwise is another use case, with a `name` of its own in params.yaml"
+        )
+        return Opponent(champion, promoted, None, why)
+    which, why_not = comparable(champion.build, training.cutoff, training.judge_from, judge_from)
+    return Opponent(champion, promoted, which, why_not)
 
 
 def comparable(build: str, cutoff: datetime, twin_cutoff: datetime, judge_from: datetime) -> tuple[Which, str | None]:
@@ -72,7 +91,7 @@ def comparable(build: str, cutoff: datetime, twin_cutoff: datetime, judge_from: 
     )
 
 
-def facts_of(candidate: Bundle, champion: Opponent | None, as_of: datetime, threshold: float) -> Facts:
+def facts_of(candidate: Bundle, champion: Opponent | None, as_of: datetime, threshold: float | None) -> Facts:
     """What the gate knows besides the rows."""
     known = {} if champion is None else {
         "champion_build": champion.bundle.build, "champion_model": champion.which,
@@ -82,6 +101,8 @@ def facts_of(candidate: Bundle, champion: Opponent | None, as_of: datetime, thre
     return Facts(
         as_of=as_of,
         time_zone=candidate.params.time_zone,
+        kind=candidate.training.kind,
+        classes=candidate.training.classes,
         build=candidate.build,
         candidate_sha256=candidate.training.twin_sha256,
         candidate_cutoff=candidate.training.judge_from,
@@ -91,8 +112,10 @@ def facts_of(candidate: Bundle, champion: Opponent | None, as_of: datetime, thre
     )
 
 
-def threshold_of(project: Project) -> float:
-    """The decision threshold that `evaluate` chose, on rows that are not judged."""
+def threshold_of(project: Project, candidate: Bundle) -> float | None:
+    """The decision threshold that `evaluate` chose, on rows that are not judged; None of a label that has none."""
+    if candidate.training.kind != "binary":
+        return None
     path = project.build / "metrics.json"
     try:
         return float(json.loads(path.read_text())["threshold"])
@@ -111,7 +134,7 @@ def window_frame(project: Project, candidate: Bundle) -> pd.DataFrame:
 
 
 def candidate_predictions(project: Project, candidate: Bundle, frame: pd.DataFrame) -> np.ndarray:
-    """P(label = 1) by the candidate's stored twin, shape (rows,).
+    """What the candidate's stored twin says, of shape (rows,) or (rows, classes).
 
     Raises RegistryError where build/judged.parquet, which metrics and plots were made of, says something else: what is
     judged here is what was shown there.
@@ -120,12 +143,14 @@ def candidate_predictions(project: Project, candidate: Bundle, frame: pd.DataFra
 
     from evergreen.training.artifacts import predict
     from evergreen.training.frame import read_frame
+    from evergreen.training.predictions import as_array
 
     p: np.ndarray = predict(candidate.twin(), frame)
     path = project.build / "judged.parquet"
     shown = read_frame(path, ["_key", "p"])
     same = list(shown["_key"]) == list(frame["_key"])
-    if not same or not np.allclose(shown["p"].to_numpy(), p, rtol=0, atol=1e-9, equal_nan=True):
+    close = same and np.allclose(as_array(shown["p"], len(candidate.training.classes)), p, **_tolerance(p))
+    if not close:
         raise RegistryError(
             f"{path} does not hold what the stored twin of {candidate.build} predicts for the gate window: run the "
             "build's stages `features`, `train` and `evaluate` again"
@@ -133,21 +158,30 @@ def candidate_predictions(project: Project, candidate: Bundle, frame: pd.DataFra
     return p
 
 
+def _tolerance(p: np.ndarray) -> dict[str, Any]:
+    """What another processor's sums may differ by: of probabilities, and of values by their size."""
+    import numpy as np
+
+    scale = max(1.0, float(np.nanmax(np.abs(p), initial=0.0)))
+    return {"rtol": 0, "atol": 1e-9 * (scale if np.isfinite(scale) else 1.0), "equal_nan": True}
+
+
 def champion_predictions(project: Project, candidate: Bundle, champion: Opponent, frame: pd.DataFrame) -> np.ndarray:
-    """P(label = 1) by the champion on the rows of `frame`, shape (rows,), on its own definition of every feature.
+    """What the champion says of the rows of `frame`, shaped as the candidate's, on its own definition of every feature.
 
     Where the candidate's params define features otherwise, the champion's are computed from the candidate's snapshot.
     Raises EvergreenError, saying why, where that cannot be done or does not give the same rows.
     """
-    if _defines_alike(candidate, champion.bundle):
-        return champion.predict(frame)
-    own = _features_by(project, champion.bundle, frame)
-    absent = int((~frame["_key"].isin(own.index)).sum())
-    if absent or not own.index.is_unique:
-        raise EvergreenError(
-            f"the champion's params do not give the same rows: {absent} of {len(frame)} have no row by the same key"
-        )
-    return champion.predict(own.loc[frame["_key"]].reset_index())
+    if not _defines_alike(candidate, champion.bundle):
+        own = _features_by(project, champion.bundle, frame)
+        absent = int((~frame["_key"].isin(own.index)).sum())
+        if absent or not own.index.is_unique:
+            raise EvergreenError(
+                f"the champion's params do not give the same rows: {absent} of {len(frame)} have no row by the same key"
+            )
+        frame = own.loc[frame["_key"]].reset_index()
+    classes = candidate.training.classes
+    return champion.predict_classes(frame, classes) if classes else champion.predict(frame)
 
 
 def evidence_rows(frame: pd.DataFrame, candidate: np.ndarray, champion: np.ndarray | None, time_zone: str) -> pa.Table:
@@ -155,16 +189,20 @@ def evidence_rows(frame: pd.DataFrame, candidate: np.ndarray, champion: np.ndarr
     import pyarrow as pa
 
     from evergreen.registry.evidence import evidence_schema
+    from evergreen.training.predictions import as_column, no_column
 
+    classes = candidate.shape[1] if candidate.ndim > 1 else 0
+    schema = evidence_schema(classes)
+    said = [no_column(len(frame), classes) if p is None else as_column(p) for p in (candidate, champion)]
     local = frame["_time"].dt.tz_localize("UTC").dt.tz_convert(time_zone).dt.tz_localize(None)
     times = [frame[name].astype("datetime64[us]") for name in ("_time", "_label_known_at", "_label_first_known_at")]
     day = local.astype("datetime64[s]").astype("int64") // 86_400
-    columns: list[Any] = [frame["_key"], *times, frame["_label"], candidate, champion, day]
+    columns: list[Any] = [frame["_key"], *times, frame["_label"], *said, day]
     arrays = [
-        pa.nulls(len(frame), field.type) if values is None else pa.array(values, field.type, from_pandas=False)
-        for values, field in zip(columns, evidence_schema(), strict=True)
+        values if isinstance(values, pa.Array) else pa.array(values, field.type, from_pandas=False)
+        for values, field in zip(columns, schema, strict=True)
     ]
-    return pa.Table.from_arrays(arrays, schema=evidence_schema())
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _defines_alike(one: Bundle, other: Bundle) -> bool:

@@ -17,15 +17,21 @@ if TYPE_CHECKING:
     from evergreen.registry.gate import Evidence
 
 
-def evidence_schema() -> pa.Schema:
-    """`p_champion` is null throughout where the champion could not be judged, and for a first model."""
+def evidence_schema(classes: int = 0) -> pa.Schema:
+    """`p_champion` is null throughout where the champion could not be judged, and for a first model.
+
+    Predictions of a multiclass label, one with `classes`, list a probability for each of them.
+    """
     import pyarrow as pa
 
+    from evergreen.lake.schema import prediction_type
+
+    p = prediction_type(classes)
     return pa.schema(
         [
             ("_key", pa.string()), ("_time", pa.timestamp("us")), ("_label_known_at", pa.timestamp("us")),
-            ("_label_first_known_at", pa.timestamp("us")), ("_label", pa.float64()), ("p_candidate", pa.float64()),
-            ("p_champion", pa.float64()), ("day", pa.int64()),
+            ("_label_first_known_at", pa.timestamp("us")), ("_label", pa.float64()), ("p_candidate", p),
+            ("p_champion", p), ("day", pa.int64()),
         ]
     )  # fmt: skip
 
@@ -38,7 +44,7 @@ def store_evidence(home: Home, rows: pa.Table) -> str:
 
     from evergreen.lake.schema import WRITER
 
-    table = rows.cast(evidence_schema()).sort_by([("_time", "ascending"), ("_key", "ascending")])
+    table = rows.cast(_schema_of(rows)).sort_by([("_time", "ascending"), ("_key", "ascending")])
     stream = io.BytesIO()
     pq.write_table(table.combine_chunks(), stream, **WRITER)
     content = stream.getvalue()
@@ -64,7 +70,7 @@ def load_evidence(home: Home, sha256: str) -> pa.Table:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RegistryError(f"the evidence {path} was altered: its SHA-256 is not its name; restore it from a backup")
     table = pq.read_table(pa.BufferReader(content))
-    if not table.schema.equals(evidence_schema()):
+    if not table.schema.equals(_schema_of(table)):
         raise RegistryError(f"the evidence {path} has other columns: another version of Evergreen stored it")
     return table
 
@@ -72,6 +78,9 @@ def load_evidence(home: Home, sha256: str) -> pa.Table:
 def as_evidence(table: pa.Table) -> Evidence:
     """The columns that the gate judges; a prediction that is null is NaN, and a champion without any is None."""
     from evergreen.registry.gate import Evidence
+    from evergreen.training.predictions import as_array, classes_of
+
+    classes = classes_of(table.column("p_candidate"))
 
     def column(name: str) -> np.ndarray:
         values: np.ndarray = table.column(name).to_numpy()
@@ -80,9 +89,17 @@ def as_evidence(table: pa.Table) -> Evidence:
     champion = table.column("p_champion")
     return Evidence(
         label=column("_label"),
-        candidate=column("p_candidate"),
-        champion=None if champion.null_count == len(champion) else column("p_champion"),
+        candidate=as_array(table.column("p_candidate"), classes),
+        champion=None if champion.null_count == len(champion) else as_array(champion, classes),
         day=column("day"),
         known_at=column("_label_known_at"),
         first_known_at=column("_label_first_known_at"),
     )
+
+
+def _schema_of(table: pa.Table) -> pa.Schema:
+    """What stored rows are to look like: numbers or lists, as the candidate's predictions are."""
+    import pyarrow as pa
+
+    place = table.schema.get_field_index("p_candidate")
+    return evidence_schema(int(place >= 0 and pa.types.is_list(table.schema.field(place).type)))

@@ -15,19 +15,21 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from evergreen import clock
 from evergreen.params.gate import Gate
+from evergreen.params.prediction import Kind
 
 if TYPE_CHECKING:
     import numpy as np
 
-AT_MOST = ("log_loss", "brier")  # every other metric is better where it is higher
+AT_MOST = ("log_loss", "brier", "mae", "mse", "rmse", "mape")  # every other metric is better where it is higher
+BINARY = ("roc_auc", "pr_auc", "log_loss", "brier", "precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The rows of the gate window, one element a row; shapes (n,)."""
+    """The rows of the gate window, one element a row; shapes (n,), of a multiclass label's predictions (n, classes)."""
 
-    label: np.ndarray  # float64: 0, 1, or NaN where missing
-    candidate: np.ndarray  # float64: P(label = 1) by the candidate's twin
+    label: np.ndarray  # float64: 0 or 1, the place of a class, or a value; NaN where missing
+    candidate: np.ndarray  # float64: what the candidate's twin says
     champion: np.ndarray | None  # by the champion, on the same rows; None where nothing can be compared
     day: np.ndarray  # int64: the local day of the prediction, counted from 1970-01-01
     known_at: np.ndarray  # datetime64[us], UTC: when the label became what it is
@@ -41,11 +43,13 @@ class Facts(BaseModel):
 
     as_of: AwareDatetime
     time_zone: str
+    kind: Kind = "binary"
+    classes: tuple[str, ...] = ()  # of a multiclass label, in the order of predictions
     build: str
     candidate_sha256: str  # of the twin that is judged
     candidate_cutoff: AwareDatetime  # it learned from labels known up to here: the gate window's start
     window_end: AwareDatetime
-    threshold: float  # for precision, recall and F1
+    threshold: float | None  # for a binary label's precision, recall and F1
     champion_build: str | None = None  # None: this is the first model
     champion_model: Literal["model", "twin"] | None = None  # which of the champion's two is compared
     champion_sha256: str | None = None
@@ -78,10 +82,10 @@ class Verdict(BaseModel):
 
 def decide(evidence: Evidence, gate: Gate, facts: Facts) -> Verdict:
     """Judge a candidate; the same arguments always give the same verdict."""
-    checks = [*_enough(evidence, gate), _complete(evidence, facts), _unseen(evidence, facts)]
+    checks = [*_enough(evidence, gate, facts), _complete(evidence, facts), _unseen(evidence, facts)]
     if any(rule.passed is not True for rule in checks):
         return _conclude(checks, {})
-    metrics = _metrics(evidence, facts.threshold)
+    metrics = _metrics(evidence, gate, facts)
     if facts.champion_build is not None and facts.incomparable is None:
         checks.append(_distinct(facts))
         if checks[-1].passed is not True:
@@ -104,14 +108,18 @@ def _conclude(rules: list[Rule], metrics: dict[str, dict[str, float | None]]) ->
     return Verdict(verdict="promote", reason=reason, rules=tuple(rules), metrics=metrics)
 
 
-def _enough(evidence: Evidence, gate: Gate) -> list[Rule]:
+def _enough(evidence: Evidence, gate: Gate, facts: Facts) -> list[Rule]:
     """Rows, rows of each class, and days: too few of any cannot be judged."""
     import numpy as np
 
+    names: dict[str, float] = (
+        {"positives": 1, "negatives": 0}
+        if facts.kind == "binary"
+        else {f"rows of {name}": place for place, name in enumerate(facts.classes)}
+    )
     found = {
         "rows": (len(evidence.label), gate.min_rows),
-        "positives": (int((evidence.label == 1).sum()), gate.min_positives),
-        "negatives": (int((evidence.label == 0).sum()), gate.min_positives),
+        **{what: (int((evidence.label == place).sum()), gate.min_positives) for what, place in names.items()},
         "days": (len(np.unique(evidence.day)), gate.min_days),
     }
     return [
@@ -125,19 +133,27 @@ def _enough(evidence: Evidence, gate: Gate) -> list[Rule]:
 
 
 def _complete(evidence: Evidence, facts: Facts) -> Rule:
-    """Every row has a label and each model's probability; what is missing is counted."""
+    """Every row has a label and each model's prediction; what is missing is counted."""
     import numpy as np
 
-    wrong = {"labels": int((~np.isin(evidence.label, (0, 1))).sum())}
+    labels = (
+        np.isfinite(evidence.label)
+        if facts.kind == "regression"
+        else (np.isin(evidence.label, range(len(facts.classes) or 2)))
+    )
+    wrong = {"labels": int((~labels).sum())}
     for who, p in (("candidate", evidence.candidate), ("champion", evidence.champion)):
         if p is not None:
-            wrong[who] = int((~((p >= 0) & (p <= 1))).sum())  # also counts NaN
+            # Negated, since a comparison with NaN is false.
+            usable = np.isfinite(p) if facts.kind == "regression" else (p >= 0) & (p <= 1)
+            wrong[who] = int((~(usable if p.ndim == 1 else usable.all(axis=1))).sum())
     if facts.champion_build is not None and facts.incomparable is None and evidence.champion is None:
         wrong["champion"] = len(evidence.label)
-    said = ", ".join(f"{count} of {what}" for what, count in wrong.items() if count)
+    said = ", ".join(f"{count} of {whose}" for whose, count in wrong.items() if count)
+    what = "finite" if facts.kind == "regression" else "probabilities"
     return Rule(
         rule="complete", passed=None if said else True, numbers=wrong,
-        text=f"values are missing or not probabilities: {said}" if said else "every row has label and predictions",
+        text=f"values are missing or not {what}: {said}" if said else "every row has label and predictions",
     )  # fmt: skip
 
 
@@ -184,14 +200,15 @@ def _better(evidence: Evidence, gate: Gate, facts: Facts) -> Rule:
 
     if facts.incomparable is not None or evidence.champion is None:
         return Rule(rule="better", passed=None, text=f"nothing to compare: {facts.incomparable}")
-    losses = [row_losses(gate.metric, evidence.label, p) for p in (evidence.candidate, evidence.champion)]
+    metric = gate.metric_of(facts.kind)
+    losses = [row_losses(metric, evidence.label, p) for p in (evidence.candidate, evidence.champion)]
     found = compare_by_day(
         losses[0] - losses[1], evidence.day, confidence=gate.confidence, resamples=gate.resamples, seed=gate.seed
     )
     passed = True if found.better >= found.needed else False if found.worse >= found.needed else None
     word = {True: "better than", False: "worse than", None: "not shown to differ from"}[passed]
     text = (
-        f"the candidate is {word} {facts.champion_build} in {gate.metric}: {losses[0].mean():.4f} against "
+        f"the candidate is {word} {facts.champion_build} in {metric}: {losses[0].mean():.4f} against "
         f"{losses[1].mean():.4f}, better in {found.better:.1%} and worse in {found.worse:.1%} of {gate.resamples} "
         f"resamples of days, where {found.needed:.1%} shows it at {gate.confidence:.0%} confidence"
     )
@@ -210,16 +227,16 @@ def _every(gate: Gate, facts: Facts) -> Rule:
     )  # fmt: skip
 
 
-def _metrics(evidence: Evidence, threshold: float) -> dict[str, dict[str, float | None]]:
-    import math
-
-    from evergreen.training.metrics import binary_metrics
+def _metrics(evidence: Evidence, gate: Gate, facts: Facts) -> dict[str, dict[str, float | None]]:
+    from evergreen.training.metrics import finite, metrics_of
 
     found: dict[str, dict[str, float | None]] = {}
     for who, p in (("candidate", evidence.candidate), ("champion", evidence.champion)):
         if p is not None:
-            values = binary_metrics(evidence.label, p, threshold)
-            found[who] = {name: float(v) if math.isfinite(v) else None for name, v in values.items()}
+            figures = finite(metrics_of(facts.kind, evidence.label, p, facts.threshold))
+            # A replay compares them all: an old decision has recorded these of a binary label, and its floors.
+            wanted = (*BINARY, *gate.floor) if facts.kind == "binary" else figures
+            found[who] = {name: value for name, value in figures.items() if name in wanted}
     return found
 
 

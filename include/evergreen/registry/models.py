@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
+    from evergreen.training.record import TrainingRecord
+
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+KIND, CLASSES = "evergreen.kind", "evergreen.classes"  # tags of a logged model: what its answer is
 _EXAMPLE_ROWS = 5
 _SERVED_BY = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
 
@@ -116,8 +120,8 @@ def _log_model(run: Run, kind: str, model: Any, outcome: Outcome) -> str:
         pip_requirements=[f"{package}=={version(package)}" for package in packages],
         signature=_signature(outcome),
         input_example=_example(outcome),
-        pyfunc_predict_fn="predict_proba",
-        tags={BUILD: f"{outcome.project.name}/{outcome.bundle.build}"},
+        pyfunc_predict_fn="predict" if record.kind == "regression" else "predict_proba",
+        tags={BUILD: f"{outcome.project.name}/{outcome.bundle.build}", KIND: record.kind, **_classes(record)},
     )
     point("track.model")
     return str(info.model_uri)
@@ -128,7 +132,14 @@ def _signature(outcome: Outcome) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    return ModelSignature(feature_schema(outcome), Schema([TensorSpec(np.dtype("float64"), (-1, 2))]))
+    record = outcome.bundle.training
+    shape = (-1,) if record.kind == "regression" else (-1, len(record.classes) or 2)
+    return ModelSignature(feature_schema(outcome), Schema([TensorSpec(np.dtype("float64"), shape)]))
+
+
+def _classes(record: TrainingRecord) -> dict[str, str]:
+    """What the columns of a multiclass model's answer are, in their order."""
+    return {CLASSES: json.dumps(record.classes, ensure_ascii=False)} if record.classes else {}
 
 
 def _example(outcome: Outcome) -> Any:

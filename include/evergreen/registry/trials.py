@@ -101,7 +101,7 @@ def _show(client: MlflowClient, project: Project, build: str, trials: Iterable[T
             if run is None:
                 run = _opened(client, parent, f"{project.name}/{build}/{trial.number}", trial)
             if run.data.tags.get(STATE) != trial.state or trial.state == "running":
-                _fill(client, run, trial, project.params.search.metric)
+                _fill(client, run, trial, project.params.search.metric_of(project.params.prediction.label.kind))
 
 
 def _found(client: MlflowClient, build: str) -> dict[int, Run]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.clock import format_time
 from evergreen.errors import EvergreenError
+from evergreen.params.prediction import Kind
 from evergreen.params.search import Folds
 
 if TYPE_CHECKING:
@@ -43,17 +44,17 @@ class Cut:
     left_out: tuple[str, ...]
 
 
-def cut(meta: pd.DataFrame, rows: Any, folds: Folds, seed: int, metric: str) -> Cut:
+def cut(meta: pd.DataFrame, rows: Any, folds: Folds, seed: int, metric: str, kind: Kind) -> Cut:
     """Cut `rows` (row numbers of `meta`, all labelled) into folds.
 
-    One that has no rows, or one class only where the fit or the metric needs both, is left out and said. Raises
+    One that has no rows, or too few classes for the fit or the metric, is left out and said. Raises
     EvergreenError where none is left.
     """
     labels = meta["_label"].to_numpy()
     made = _by_time(meta, rows, folds) if folds.kind in ("expanding", "sliding") else _mixed(labels, rows, folds, seed)
     kept, left_out = [], []
     for fold in made:
-        if why := _unusable(labels, fold, metric):
+        if why := _unusable(labels, fold, metric, kind):
             left_out.append(f"{fold.name}: {why}")
         else:
             kept.append(fold)
@@ -97,13 +98,31 @@ def _mixed(labels: Any, rows: Any, folds: Folds, seed: int) -> list[Fold]:
     return [Fold(rows[dealt != number], rows[dealt == number]) for number in range(folds.count)]
 
 
-def _unusable(labels: Any, fold: Fold, metric: str) -> str | None:
-    true = int(labels[fold.train].sum())
-    if min(true, len(fold.train) - true) < LEAST:
-        return f"{true} true and {len(fold.train) - true} false labels to learn from"
+def _unusable(labels: Any, fold: Fold, metric: str, kind: Kind) -> str | None:
+    import numpy as np
+
+    if kind == "regression":
+        few = len(fold.train) < LEAST
+        return "no row to learn from" if few else None if len(fold.validate) else "no row to judge by"
+    names = {0.0: "false", 1.0: "true"} if kind == "binary" else {}
+    said = [_counts(labels[rows], names) for rows in (fold.train, fold.validate)]
+    found, counts = np.unique(labels[fold.train], return_counts=True)
+    if len(found) < 2 or counts.min() < LEAST:
+        return f"{said[0]} labels to learn from"
     if not len(fold.validate):
         return "no row to judge by"
-    true = int(labels[fold.validate].sum())
-    if metric in ("roc_auc", "pr_auc") and true in (0, len(fold.validate)):
-        return f"{metric} is not defined for {true} true and {len(fold.validate) - true} false labels"
+    if metric.endswith(("roc_auc", "pr_auc")) and len(np.unique(labels[fold.validate])) < 2:
+        return f"{metric} is not defined for {said[1]} labels"
     return None
+
+
+def _counts(labels: Any, names: dict[float, str]) -> str:
+    """`3 true and 0 false`, or how many there are of each class that occurs."""
+    import numpy as np
+
+    if names:
+        return " and ".join(
+            f"{int((labels == value).sum())} {name}" for value, name in sorted(names.items(), reverse=True)
+        )
+    found, counts = np.unique(labels, return_counts=True)
+    return ", ".join(f"{count} of class {int(value)}" for value, count in zip(found, counts, strict=True)) or "no"

@@ -45,6 +45,11 @@ class Plan:
         return self.params.search
 
     @property
+    def metric(self) -> str:
+        """What trials are compared by."""
+        return self.search.metric_of(self.params.prediction.label.kind)
+
+    @property
     def numbers(self) -> range:
         """The trials: 0 is the options as configured."""
         return range(self.search.count + 1)
@@ -67,7 +72,8 @@ def plan_search(project: Project) -> Plan:
     path = project.build / "features.parquet"
     meta = read_frame(path, META)
     parts = split(meta, params)
-    folds = cut(meta, parts.twin, params.search.folds, params.search.seed, params.search.metric)
+    kind = params.prediction.label.kind
+    folds = cut(meta, parts.twin, params.search.folds, params.search.seed, params.search.metric_of(kind), kind)
     sha256 = file_sha256(path)
     labels = meta["_label"].to_numpy(dtype="float64")
     return Plan(_id(params, sha256), params, path, sha256, parts.judge_from, folds, labels)

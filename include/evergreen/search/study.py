@@ -117,7 +117,7 @@ class Study:
             if not held.enter_context(attempt(self._home, f"{self._name}/{number}")):
                 yield None
                 return
-            study, direction = self._studies[min(number, 1)], sign(self._plan.search.metric)
+            study, direction = self._studies[min(number, 1)], sign(self._plan.metric)
             for left in study.get_trials(deepcopy=False):  # by a process that was killed, perhaps as it told the end
                 if not left.state.is_finished() and left.user_attrs.get("number") == number:
                     told = left.user_attrs.get("told")

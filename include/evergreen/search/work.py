@@ -55,12 +55,12 @@ def _run(plan: Plan, study: Study, trial: Running, watch: Watch) -> None:
 
 
 def _fit_folds(plan: Plan, study: Study, trial: Running, watch: Watch) -> None:
-    recipe, metric, folds = Recipe.candidate(plan.params, trial.parameters), plan.search.metric, plan.cut.folds
+    recipe, metric, folds = Recipe.candidate(plan.params, trial.parameters), plan.metric, plan.cut.folds
     watch.show(trial.now())
     jobs = [Job(fold.name, recipe, fold.train, fold.validate, keep=False) for fold in folds]
     # One process: workers are what runs trials side by side.
     for number, (fold, fitted) in enumerate(zip(folds, run(plan.path, jobs, processes=1), strict=True), 1):
-        found = score(metric, plan.labels[fold.validate], fitted.p)
+        found = score(metric, plan.params.prediction.label.kind, plan.labels[fold.validate], fitted.p)
         if not math.isfinite(found):
             raise EvergreenError(f"{metric} is {found} in {fold.name}")
         watch.show(trial.report(found))

@@ -12,7 +12,6 @@ from evergreen import clock
 from evergreen.disk import full_disk_is_said
 from evergreen.faults import point
 from evergreen.files import write_atomic
-from evergreen.params.prediction import Kind
 from evergreen.project import Project
 from evergreen.training.artifacts import load_model, predict
 from evergreen.training.curves import curves_of, write_curves
@@ -23,14 +22,13 @@ from evergreen.training.evaluation.judged import Judged
 from evergreen.training.evaluation.records import Threshold
 from evergreen.training.evaluation.tables import tables_of
 from evergreen.training.frame import outcomes, read_frame, read_window, write_table
-from evergreen.training.metrics import best_threshold, binary_metrics, cheapest_threshold, confusion, finite
+from evergreen.training.metrics import best_threshold, binary_metrics, cheapest_threshold, confusion, finite, metrics_of
+from evergreen.training.predictions import as_column, no_column
 from evergreen.training.record import TrainingRecord
 from evergreen.training.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
-
-KIND: Kind = "binary"  # of every label that features.labels makes
 
 
 class EvaluateResult(BaseModel):
@@ -39,7 +37,7 @@ class EvaluateResult(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     rows: int
-    positives: int
+    positives: int | None  # true labels of a binary kind
     metrics: dict[str, float | None]
     baseline: dict[str, float | None] | None
 
@@ -60,29 +58,31 @@ def evaluate(project: Project) -> EvaluateResult:
         p_baseline = None
         if record.baseline_sha256:
             p_baseline = predict(load_model(build / "baseline.pkl", record.baseline_sha256), rows)
-        threshold = _threshold(project, record)
-        write_table(_judged(rows, p, p_baseline), build / "judged.parquet")
+        threshold = _threshold(project, record) if record.kind == "binary" else None
+        chosen = threshold.value if threshold else None
+        write_table(_judged(rows, p, p_baseline, len(record.classes)), build / "judged.parquet")
         point("evaluate.judged")
-        result = _result(y, p, p_baseline, threshold.value)
+        result = _result(record, y, p, p_baseline, chosen)
         options = project.params.evaluation
-        judged = Judged(KIND, rows, y, p, p_baseline, record.categorical, threshold.value, options.cost)
+        judged = Judged(record.kind, rows, y, p, p_baseline, record.categorical, chosen, options.cost)
         _assess(project, record, judged, threshold, twin)
-    write_atomic(build / "metrics.json", _metrics(result, threshold.value, confusion(y, p, threshold.value)))
+    write_atomic(build / "metrics.json", _metrics(result, y, p, chosen))
     return result
 
 
-def _assess(project: Project, record: TrainingRecord, judged: Judged, threshold: Threshold, twin: Any) -> None:
+def _assess(project: Project, record: TrainingRecord, judged: Judged, threshold: Threshold | None, twin: Any) -> None:
     """Write evaluation.json and the curves."""
     params, build = project.params, project.build
     days = Days.of(judged.rows["_time"], params.time_zone, params.evaluation)
     trained = _trained(project, record)
+    said = partial(predict, twin)
     evaluation = assess(
-        judged, days, params.evaluation, trained, partial(predict, twin), record.features, threshold, params.time_zone
+        judged, days, params.evaluation, trained, said, record.features, threshold, params.time_zone, record.classes
     )
     evaluation.write(build / "evaluation.json")
     point("evaluate.assessed")
-    curves = curves_of(judged.y, judged.p, threshold.value) | tables_of(judged, days, evaluation)
-    write_curves(build / "plots", curves)
+    curves = curves_of(judged.y, judged.p, threshold.value) if threshold else {}
+    write_curves(build / "plots", curves | tables_of(judged, days, evaluation))
 
 
 def _trained(project: Project, record: TrainingRecord) -> pd.DataFrame:
@@ -111,31 +111,37 @@ def _threshold(project: Project, record: TrainingRecord) -> Threshold:
     return Threshold(value=best_threshold(y, p), by="f1", rows=len(y))
 
 
-def _judged(rows: pd.DataFrame, p: Any, p_baseline: Any) -> Any:
-    import pyarrow as pa
-
-    table = outcomes(rows).append_column("p", pa.array(p, pa.float64()))
-    baseline = pa.nulls(len(rows), pa.float64()) if p_baseline is None else pa.array(p_baseline, pa.float64())
+def _judged(rows: pd.DataFrame, p: Any, p_baseline: Any, classes: int) -> Any:
+    table = outcomes(rows).append_column("p", as_column(p))
+    baseline = no_column(len(rows), classes) if p_baseline is None else as_column(p_baseline)
     return table.append_column("p_baseline", baseline)
 
 
-def _result(y: Any, p: Any, p_baseline: Any, threshold: float) -> EvaluateResult:
+def _result(record: TrainingRecord, y: Any, p: Any, p_baseline: Any, threshold: float | None) -> EvaluateResult:
+    def figures(said: Any) -> dict[str, float | None]:
+        if threshold is not None:
+            return finite(binary_metrics(y, said, threshold))
+        return finite(metrics_of(record.kind, y, said))
+
     return EvaluateResult(
         rows=len(y),
-        positives=int(y.sum()),
-        metrics=finite(binary_metrics(y, p, threshold)),
-        baseline=None if p_baseline is None else finite(binary_metrics(y, p_baseline, threshold)),
+        positives=int(y.sum()) if record.kind == "binary" else None,
+        metrics=figures(p),
+        baseline=None if p_baseline is None else figures(p_baseline),
     )
 
 
-def _metrics(result: EvaluateResult, threshold: float, cells: dict[str, int]) -> str:
+def _metrics(result: EvaluateResult, y: Any, p: Any, threshold: float | None) -> str:
     """The text of metrics.json, which `dvc metrics` compares between builds."""
-    content = {
-        "rows": result.rows,
-        "positives": result.positives,
-        **result.metrics,
-        "threshold": threshold,
-        "confusion": cells,
-        "baseline": result.baseline,
-    }
+    content: dict[str, Any] = {"rows": result.rows}
+    if threshold is None:
+        content |= {**result.metrics, "baseline": result.baseline}
+    else:
+        content |= {
+            "positives": result.positives,
+            **result.metrics,
+            "threshold": threshold,
+            "confusion": confusion(y, p, threshold),
+            "baseline": result.baseline,
+        }
     return json.dumps(content, indent=2) + "\n"

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from evergreen.features.rows import NeverPredicted
     from evergreen.params import Params
-    from evergreen.params.prediction import Prediction
+    from evergreen.params.prediction import Label, Prediction
+
+SHOWN = 10  # outcomes that an error names
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class FeaturesResult(BaseModel):
 
     rows: int
     labelled: int
-    positives: int
+    positives: int | None  # true labels of a binary kind
     foreknown: int  # rows whose label was known by their moment already: it neither trains nor judges
     without_moment: int  # rows of the snapshot that are never predicted: `prediction.at` has no value,
     known_late: int  # or they were known only after it
@@ -46,12 +48,12 @@ def features(project: Project) -> FeaturesResult:
     """Make the feature table of data/ and snapshot.json: a function of these and params.yaml alone.
 
     Rows whose moment lies after the snapshot's cut-off are left out: not all that they may know is known yet. So are
-    labels known after it. Raises LakeError where data/ is not the snapshot, nothing can be predicted, or every label
-    was known by its row's moment.
+    labels known after it. Raises LakeError where data/ is not the snapshot, nothing can be predicted, every label was
+    known by its row's moment, or an outcome is none that a label can be.
     """
     from evergreen.faults import point
     from evergreen.features.engine import connect
-    from evergreen.features.labels import foreknown
+    from evergreen.features.labels import foreknown, strays
     from evergreen.features.rows import never_predicted
     from evergreen.features.table import feature_table
     from evergreen.files import naming, publish
@@ -67,6 +69,8 @@ def features(project: Project) -> FeaturesResult:
         raise LakeError(_nothing(project.params.prediction, cutoff, lost))
     known = foreknown(tables, project.params, cutoff)
     _look_at_labels(project.params, found["labelled"], known)
+    if astray := strays(tables, project.params, cutoff):
+        raise LakeError(_none_of_the_labels(project.params.prediction.label, astray))
     path, temporary = project.build / "features.parquet", project.build / ".features.parquet"
     with naming(temporary):
         write_parquet(temporary, features_schema(project.params), table.order_by("_time", "_key").to_pyarrow_batches())
@@ -75,7 +79,7 @@ def features(project: Project) -> FeaturesResult:
     return FeaturesResult(
         rows=found["rows"],
         labelled=found["labelled"],
-        positives=int(found["positives"] or 0),
+        positives=int(found["positives"] or 0) if project.params.prediction.label.kind == "binary" else None,
         foreknown=known,
         without_moment=lost.without_moment,
         known_late=lost.known_late,
@@ -118,6 +122,18 @@ def _look_at_labels(params: Params, labelled: int, known: int) -> None:
     if not labelled:
         raise LakeError(f"no label is left to learn from: {advice}")
     log.warning("%s; %d rows have a label that was not", advice, labelled)
+
+
+def _none_of_the_labels(label: Label, astray: dict[str, int]) -> str:
+    shown = ", ".join(f"`{text}` ({count} rows)" for text, count in list(astray.items())[:SHOWN])
+    more = f" and {len(astray) - SHOWN} others" if len(astray) > SHOWN else ""
+    text = f"prediction.label.value: `{label.value}` is {shown}{more}"
+    if label.kind == "regression":
+        return f"{text}, and must be finite: let it be null where there is no outcome"
+    return (
+        f"{text}, which prediction.label.classes does not have; known: {', '.join(label.classes or ())}. Add it "
+        "there, or let the expression make it one of these, or null where there is no outcome"
+    )
 
 
 def features_schema(params: Params) -> pa.Schema:

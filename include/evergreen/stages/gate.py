@@ -117,7 +117,7 @@ def _judge(opened: Build, candidate: Bundle, as_of: datetime, actor: str, champi
     rows = evidence_rows(frame, p, p_champion, candidate.params.time_zone)
     sha256 = store_evidence(here.home, rows)
     point("gate.evidence")
-    facts = facts_of(candidate, against, as_of, threshold_of(here))
+    facts = facts_of(candidate, against, as_of, threshold_of(here, candidate))
     # Judged as it was stored, so that a replay starts from the same bytes.
     verdict = decide(as_evidence(load_evidence(here.home, sha256)), candidate.params.gate, facts)
     return Decision(
@@ -138,7 +138,7 @@ def _opponent(project: Project, candidate: Bundle, champion: Promotion | None) -
     if champion is None:
         return None
     bundle = load_bundle(project.home, project.name, champion.build, champion.bundle)
-    return opponent(bundle, champion.as_of, candidate.training.judge_from)
+    return opponent(bundle, champion.as_of, candidate.training.judge_from, candidate.training.kind)
 
 
 def _champion(
@@ -176,13 +176,21 @@ def _inputs(
         "champion": champion and {"build": champion.build, "bundle": champion.bundle, "version": champion.version},
         "window": {
             "rows": len(frame),
-            "positives": int((frame["_label"] == 1).sum()),
+            **_counts(candidate, frame),
             "start": format_time(training.judge_from),
             "end": format_time(training.cutoff),
             "keys_sha256": hashlib.sha256("\n".join(frame["_key"]).encode()).hexdigest(),
         },
         "files": {name: file_sha256(here.build / name) for name in ("features.parquet", "judged.parquet")},
     }
+
+
+def _counts(candidate: Bundle, frame: pd.DataFrame) -> dict[str, Any]:
+    """How many rows of the window have which label; a regression's are not counted."""
+    training, label = candidate.training, frame["_label"]
+    if training.kind == "binary":
+        return {"positives": int((label == 1).sum())}
+    return {"classes": {name: int((label == place).sum()) for place, name in enumerate(training.classes)}}
 
 
 def _finish_promotion(project: Project) -> None:

@@ -27,6 +27,7 @@ from evergreen.monitoring.report import write_summary
 from evergreen.monitoring.requests import ask_retrain
 from evergreen.monitoring.rules import judge
 from evergreen.monitoring.served import as_served
+from evergreen.monitoring.shift import prediction_shift
 from evergreen.monitoring.span import whole_days, window_at
 from evergreen.monitoring.verdict import State, state, verdict
 from evergreen.monitoring.window import Measured, measure
@@ -129,8 +130,9 @@ def _new_record(
 ) -> Record:
     params, (start, end) = project.params.monitoring, span
     measured = _measure(project, bundle, start, end)
+    training, predicted = bundle.training, bundle.path("reference.parquet")
     reference = read_reference(
-        bundle.path("reference.parquet"), bundle.training.cutoff, params.window, project.params.zone, params.min_rows
+        predicted, training.cutoff, params.window, project.params.zone, params.min_rows, training.kind, training.classes
     )
     drift = _drift(project, bundle, measured, folder)
     point("monitor.drift")
@@ -155,6 +157,8 @@ def _new_record(
         arrived_late=arrived_late(measured.before, earlier, start, project.params.zone),
         predecessors=measured.predecessors,
         drift=drift,
+        shift=prediction_shift(predicted, measured.said, len(training.classes)),
+        strays=measured.strays,
         reference=reference,
     )
     if not record.mature:

@@ -28,6 +28,7 @@ from evergreen.monitoring.served import as_served, feature_tables
 from evergreen.project import Project
 from evergreen.registry.bundle import Bundle, load_bundle
 from evergreen.training.artifacts import predict
+from evergreen.training.predictions import as_column, no_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,7 +119,8 @@ def _predictions(rows: pa.Table, names: list[str], bundle: Bundle, version: int 
     chunks = inputs.to_struct_array()
     struct = chunks.combine_chunks() if isinstance(chunks, pa.ChunkedArray) else chunks
     count = rows.num_rows
-    p = predict(bundle.model(), inputs.to_pandas()) if count else []
+    classes = len(bundle.training.classes)
+    p = as_column(predict(bundle.model(), inputs.to_pandas())) if count else no_column(0, classes)
     columns = {
         "_key": rows["_key"],
         "_time": rows["_time"],
@@ -128,7 +130,7 @@ def _predictions(rows: pa.Table, names: list[str], bundle: Bundle, version: int 
         "_scored_as_of": [naive(as_of)] * count,
         "inputs": struct,
     }
-    schema = prediction_schema(struct.type)
+    schema = prediction_schema(struct.type, classes)
     return pa.table([_column(columns[field.name], field.type) for field in schema], schema=schema)
 
 

@@ -87,7 +87,7 @@ def _record(plan: Plan, trials: list[Trial], over: bool) -> SearchRecord:
             f"{missing} of {len(plan.numbers)} trials of the search {plan.id} have not ended: run its trials again "
             "(`evergreen search`); those that have are kept"
         )
-    winner = best(trials, plan.search.metric)
+    winner = best(trials, plan.metric)
     if winner is None:
         first = next((trial.why for trial in trials if trial.why), "")
         raise EvergreenError(
@@ -98,7 +98,7 @@ def _record(plan: Plan, trials: list[Trial], over: bool) -> SearchRecord:
         estimator=plan.params.training.estimator,
         space=plan.search.space_as_json(),
         seed=plan.search.seed,
-        metric=plan.search.metric,
+        metric=plan.metric,
         cutoff=plan.cutoff,
         features=plan.features,
         folds=tuple(
@@ -121,7 +121,7 @@ def _result(plan: Plan, trials: list[Trial], record: SearchRecord | None = None)
         ended=len(trials),
         failed=sum(trial.state == "failed" for trial in trials),
         pruned=sum(trial.state == "pruned" for trial in trials),
-        metric=plan.search.metric,
+        metric=plan.metric,
         as_configured=scores.get(0),
         score=scores.get(record.best) if record and record.best is not None else None,
         chosen=record.chosen if record else {},

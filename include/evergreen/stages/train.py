@@ -18,14 +18,16 @@ from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.params import Params
 from evergreen.params.base import format_duration
+from evergreen.params.prediction import Kind
 from evergreen.project import Project
 from evergreen.training.chosen import chosen_options
 from evergreen.training.environment import environment
 from evergreen.training.estimators import find
-from evergreen.training.fitting import Job, run
+from evergreen.training.fitting import Fitted, Job, run
 from evergreen.training.frame import META, outcomes, read_frame, write_table
-from evergreen.training.metrics import binary_metrics, finite
+from evergreen.training.metrics import finite, metrics_of
 from evergreen.training.pipeline import Recipe
+from evergreen.training.predictions import as_column
 from evergreen.training.record import TrainingRecord
 from evergreen.training.splits import Split, fold_of, sample, split
 from evergreen.training.threads import one_thread
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAST = 2  # rows of each outcome for a fit
+# What is shown of each fit while they run.
+LIVE: dict[Kind, tuple[str, ...]] = {
+    "binary": ("log_loss", "roc_auc"), "multiclass": ("log_loss", "accuracy"), "regression": ("mae", "rmse"),
+}  # fmt: skip
 
 
 class TrainResult(BaseModel):
@@ -42,7 +48,7 @@ class TrainResult(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     rows: int
-    positives: int
+    positives: int | None  # true labels of a binary kind
     twin_rows: int
     window_rows: int
     cutoff: str
@@ -56,7 +62,7 @@ class TrainResult(BaseModel):
 def train(project: Project) -> TrainResult:
     """Write model.pkl, twin.pkl, baseline.pkl (empty without a baseline), reference, sample and training.json.
 
-    Raises EvergreenError where there are too few labels or only one outcome, and where search.json does not go with
+    Raises EvergreenError where there are too few labels or they are all alike, and where search.json does not go with
     params.yaml; ParamsError for an option that the estimator does not have.
     """
     with one_thread():
@@ -100,14 +106,24 @@ def _jobs(params: Params, recipe: Recipe, meta: pd.DataFrame, parts: Split, fold
 
 
 def _require_outcomes(params: Params, labels: Any, fold: int) -> None:
-    """Raise EvergreenError where a fold's fit would not see both outcomes twice: early stopping sets some aside."""
-    true = int(labels.sum())
-    if min(true, len(labels) - true) >= LEAST:
+    """Raise EvergreenError where a fold's fit would not see every outcome twice: early stopping sets some aside."""
+    label = params.prediction.label
+    if label.kind == "regression":
+        return
+    names = label.classes or ("false", "true")
+    seen = {name: int((labels == place).sum()) for place, name in enumerate(names)}
+    if min(seen.values()) >= LEAST:
         return
     block = format_duration(params.training.out_of_fold.block)
+    every = "both outcomes" if label.kind == "binary" else "each class"
+    said = (
+        f"{seen['true']} true and {seen['false']} false"
+        if label.kind == "binary"
+        else (", ".join(f"{count} {name}" for name, count in seen.items()))
+    )
     raise EvergreenError(
-        f"out-of-fold predictions need both outcomes at least {LEAST} times outside of each fold; outside of fold "
-        f"{fold} there are {true} true and {len(labels) - true} false labels. Where the labelled rows fill too few "
+        f"out-of-fold predictions need {every} at least {LEAST} times outside of each fold; outside of fold "
+        f"{fold} there are {said} labels. Where the labelled rows fill too few "
         f"blocks of {block}, shorten training.out_of_fold.block in params.yaml; else wait for more labels"
     )
 
@@ -125,14 +141,14 @@ def _fit_all(project: Project, features: Path, jobs: list[Job], meta: pd.DataFra
         for result in run(features, jobs):
             fitted[result.name] = result
             if result.p is not None:
-                _show(watch, result.name, labels[predicted[result.name]], result.p)
+                _show(watch, result, project.params.prediction.label.kind, labels[predicted[result.name]])
     return fitted
 
 
-def _show(watch: Any, name: str, y: Any, p: Any) -> None:
-    figures = finite(binary_metrics(y, p, 0.5))
-    kind, _, step = name.partition(" ")
-    shown = {f"{kind}_{key}": figures[key] for key in ("log_loss", "roc_auc") if figures[key] is not None}
+def _show(watch: Any, fitted: Fitted, kind: Kind, y: Any) -> None:
+    figures = finite(metrics_of(kind, y, fitted.p))
+    name, _, step = fitted.name.partition(" ")
+    shown = {f"{name}_{key}": figures[key] for key in LIVE[kind] if figures[key] is not None}
     watch.metrics(shown, step=int(step) if step else None)
 
 
@@ -147,12 +163,12 @@ def _save(path: Path, fitted: Any) -> str | None:
 def _write_reference(path: Path, meta: pd.DataFrame, parts: Split, folds: Any, fitted: dict[str, Any]) -> None:
     """Predictions of the model's rows, each by a fit that has not seen its block."""
     import numpy as np
-    import pyarrow as pa
 
-    p = np.empty(len(parts.model), dtype="float64")
-    for fold in np.unique(folds).tolist():
-        p[folds == fold] = fitted[f"fold {fold}"].p
-    write_table(outcomes(meta.iloc[parts.model]).append_column("p", pa.array(p)), path)
+    said = {fold: fitted[f"fold {fold}"].p for fold in np.unique(folds).tolist()}
+    p = np.empty((len(parts.model), *next(iter(said.values())).shape[1:]), dtype="float64")
+    for fold, values in said.items():
+        p[folds == fold] = values
+    write_table(outcomes(meta.iloc[parts.model]).append_column("p", as_column(p)), path)
 
 
 def _write_sample(project: Project, features: Path, meta: pd.DataFrame, parts: Split) -> None:
@@ -165,16 +181,19 @@ def _write_sample(project: Project, features: Path, meta: pd.DataFrame, parts: S
 
 
 def _record(params: Params, meta: pd.DataFrame, parts: Split, hashes: dict[str, Any]) -> TrainingRecord:
-    recipe = Recipe.candidate(params)
+    recipe, baseline, label = Recipe.candidate(params), Recipe.baseline(params), params.prediction.label
+    positives = int(meta["_label"].to_numpy()[parts.model].sum()) if label.kind == "binary" else None
     return TrainingRecord(
+        kind=label.kind,
+        classes=label.classes or (),
         cutoff=parts.cutoff,
         judge_from=parts.judge_from,
         rows=len(parts.model),
-        positives=int(meta["_label"].to_numpy()[parts.model].sum()),
+        positives=positives,
         twin_rows=len(parts.twin),
         window_rows=len(parts.window),
         estimator=params.training.estimator,
-        baseline=params.training.baseline,
+        baseline=baseline and baseline.estimator,
         features=recipe.names,
         categorical=recipe.categorical,
         environment=environment(find(recipe.estimator).packages),

@@ -24,7 +24,6 @@ from evergreen.training.weights import weights_of
 if TYPE_CHECKING:
     import pandas as pd
 
-KIND: Kind = "binary"  # of every label that params.yaml can state
 SIMPLE: dict[str, EstimatorName] = {"logistic": "ridge"}  # the default baseline, where the label is a number
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
@@ -58,7 +57,7 @@ class Recipe:
         recipe = cls.of(params, training.estimator, {**training.options, **chosen}, params.preprocess)
         recipe = replace(
             recipe,
-            weights=weights_of(training.class_weight, recipe.kind),
+            weights=weights_of(training.class_weight, recipe.kind, params.prediction.label.classes or ()),
             monotonic=dict(training.monotonic),
             calibration=training.calibration,
         )
@@ -71,15 +70,20 @@ class Recipe:
     def baseline(cls, params: Params) -> Recipe | None:
         """The simpler model shown beside it, with defaults of its own; None where none is wanted."""
         name = params.training.baseline
-        if name and KIND not in find(name).kinds and "baseline" not in params.training.model_fields_set:
+        if (
+            name
+            and params.prediction.label.kind not in find(name).kinds
+            and "baseline" not in params.training.model_fields_set
+        ):
             name = SIMPLE.get(name, name)
         return cls.of(params, name, {}, Preprocess()) if name else None
 
     @classmethod
     def of(cls, params: Params, name: str, options: dict[str, Any], preprocess: Preprocess) -> Recipe:
         """A recipe on this use case's features; raise ParamsError for an option that the estimator lacks."""
-        entry = find(name, KIND)
-        entry.check_options(options, KIND)
+        label = params.prediction.label
+        entry = find(name, label.kind)
+        entry.check_options(options, label.kind)
         features = params.features
         return cls(
             estimator=name,
@@ -88,7 +92,8 @@ class Recipe:
             names=tuple(features.names()),
             categorical=tuple(feature for feature in features.names() if feature in features.categorical),
             seed=params.training.seed,
-            kind=KIND,
+            kind=label.kind,
+            n_classes=label.n_classes or 2,
             times=features.times,
             time_zone=params.time_zone,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,9 @@ def images(folder: Path) -> dict[str, bytes]:
     found = {}
     for name, figure in figures(folder).items():
         stream = io.BytesIO()
-        figure.savefig(stream, format="png", dpi=100)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name in letters that its font does not have
+            figure.savefig(stream, format="png", dpi=100)
         found[name] = stream.getvalue()
     return found
 
@@ -193,10 +196,10 @@ def _read(path: Path) -> dict[str, list[Any]]:
 
 
 def _number(text: str) -> float | str:
-    """A number, NaN for an empty cell, or the text itself."""
+    """A number, NaN for an empty cell, or the text as matplotlib writes it: without formulas and control characters."""
     if not text:
         return math.nan
     try:
         return float(text)
     except ValueError:
-        return text
+        return "".join(one if one.isprintable() else " " for one in text).replace("$", r"\$")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evergreen.errors import EvergreenError
 from evergreen.files import read_json, write_atomic
+from evergreen.params.prediction import Kind
 
 
 class TrainingRecord(BaseModel):
@@ -16,10 +17,12 @@ class TrainingRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    kind: Kind = "binary"
+    classes: tuple[str, ...] = ()  # of a multiclass label, in the order of predictions
     cutoff: datetime
     judge_from: datetime
     rows: int
-    positives: int
+    positives: int | None  # true labels of a binary kind
     twin_rows: int
     window_rows: int
     estimator: str

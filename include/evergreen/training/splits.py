@@ -41,7 +41,7 @@ def split(meta: pd.DataFrame, params: Params) -> Split:
     """Split a feature table by its `_label`, `_label_known_at` and `_label_first_known_at` columns.
 
     The cut-off is the first local midnight at or after the last label; the gate window is the span before it.
-    Raises EvergreenError where too few rows, or rows of one class only, are left to train the twin.
+    Raises EvergreenError where too few rows, or rows of one outcome only, are left to train the twin.
     """
     import numpy as np
 
@@ -103,9 +103,31 @@ def _check(labels: Any, split: Split, params: Params) -> None:
             f"{window} before the cut-off {clock.format_time(split.cutoff)} ({len(split.model)} by then). Wait for "
             "more labels, or lower training.min_labels or gate.window in params.yaml"
         )
-    classes = sorted({bool(value) for value in labels[split.twin]})
-    if len(classes) < 2:
+    _check_outcomes(labels, split, params)
+
+
+def _check_outcomes(labels: Any, split: Split, params: Params) -> None:
+    """Raise EvergreenError where the twin's rows, or of a multiclass label the model's, leave nothing to tell apart."""
+    import numpy as np
+
+    label, moment = params.prediction.label, clock.format_time(split.judge_from)
+    found, seen = len(split.twin), np.unique(labels[split.twin])
+    if label.kind == "multiclass":
+        for rows, until in ((split.twin, split.judge_from), (split.model, split.cutoff)):
+            known = labels[rows]
+            if absent := [name for place, name in enumerate(label.classes or ()) if not (known == place).any()]:
+                raise EvergreenError(
+                    f"of the classes of the label {', '.join(absent)} is not among the {len(known)} labels known at "
+                    f"{clock.format_time(until)}: a model cannot tell what it has not seen. Wait until it has "
+                    "happened, or take it out of prediction.label.classes in params.yaml"
+                )
+    elif len(seen) < 2 and label.kind == "binary":
         raise EvergreenError(
-            f"all {found} labels known at {moment} are {str(classes[0]).lower()}: a classifier needs both outcomes. "
+            f"all {found} labels known at {moment} are {str(bool(seen[0])).lower()}: a classifier needs both outcomes. "
             "Check prediction.label.value in params.yaml, or wait until both have happened"
+        )
+    elif len(seen) < 2:
+        raise EvergreenError(
+            f"all {found} labels known at {moment} are {seen[0]:g}: a regression needs values that differ. "
+            "Check prediction.label.value in params.yaml, or wait for more labels"
         )
