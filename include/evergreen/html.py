@@ -11,18 +11,18 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding
 h1{font-size:1.4rem} h2{font-size:1.1rem;margin-top:2rem} table{border-collapse:collapse;width:100%}
 td,th{padding:.25rem .6rem;border-bottom:1px solid #dde5df;text-align:right;font-variant-numeric:tabular-nums}
 td:first-child,th:first-child,.text{text-align:left} th{vertical-align:bottom} .note{color:#56645b}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto} svg{width:100%;height:auto}
 code{font-size:.92em;overflow-wrap:anywhere} .figures{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}
 .figures img{max-width:min(100%,34rem);height:auto;border:1px solid #dde5df}
 """
 
 
-def document(title: str, parts: Iterable[str]) -> str:
-    """A whole page of parts that are HTML already."""
+def document(title: str, parts: Iterable[str], style: str = "", heading: str | None = None) -> str:
+    """A whole page of parts that are HTML already, under `heading` (default: the title); `style` adds to ours."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}{style}</style></head>'
+        f"<body><h1>{escape(heading or title)}</h1>{''.join(parts)}</body></html>\n"
     )
 
 

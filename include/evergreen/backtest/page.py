@@ -13,19 +13,15 @@ from evergreen.backtest.plots import plots
 from evergreen.backtest.results import BacktestResult, Figure, MeasureInfo, PolicyResult, Retrain
 from evergreen.backtest.words import answer, number, signed
 from evergreen.files import write_atomic
+from evergreen.html import document
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1c2a22;background:#fff}
-h1{font-size:1.5rem;margin-bottom:.2rem} h2{font-size:1.15rem;margin-top:2.2rem}
-table{border-collapse:collapse;width:100%}
-td,th{padding:.3rem .6rem;border-bottom:1px solid #dde5df;text-align:right;font-variant-numeric:tabular-nums;
-vertical-align:top} th{color:#56645b;font-weight:600} td:first-child,th:first-child,.text{text-align:left}
-td:first-child{white-space:nowrap}
+td,th{vertical-align:top} th{color:#56645b;font-weight:600} td:first-child{white-space:nowrap}
 .lead{font-size:1.1rem;background:#eef5f0;border-left:4px solid #2f7d4f;padding:.7rem 1rem;margin:1rem 0}
 .leak{background:#fdf0ec;border-left:4px solid #a1260d;padding:.7rem 1rem}
 small{color:#56645b;white-space:nowrap;font-weight:400}
 .better{color:#226a41;font-weight:600} .worse{color:#a1260d;font-weight:600} .undefined{color:#8a6100}
-.wide{overflow-x:auto} svg{width:100%;height:auto} p.note,li{color:#3c4a42} summary{cursor:pointer;margin:.4rem 0}
+li{color:#3c4a42} summary{cursor:pointer;margin:.4rem 0}
 """
 
 
@@ -33,7 +29,6 @@ def write_page(path: Path, found: BacktestResult) -> None:
     """Write the page atomically; equal results give equal bytes."""
     drawn, zone = plots(found), ZoneInfo(found.time_zone)
     parts = [
-        f"<h1>{escape(found.name)}: does retraining pay?</h1>",
         f"<p>{_span(found, zone)}</p>",
         f"<p class=lead>{escape(answer(found))}</p>",
         _suspicions(found),
@@ -53,13 +48,8 @@ def write_page(path: Path, found: BacktestResult) -> None:
         *(_retrains(found, policy, zone) for policy in found.policies[1:]),
         _reading(found),
     ]
-    title = f"{escape(found.name)} backtest"
-    write_atomic(
-        path,
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body>{''.join(parts)}</body></html>\n",
-    )
+    heading = f"{found.name}: does retraining pay?"
+    write_atomic(path, document(f"{found.name} backtest", parts, _STYLE, heading))
 
 
 def _span(found: BacktestResult, zone: ZoneInfo) -> str:

@@ -9,17 +9,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from evergreen.files import write_atomic
+from evergreen.html import document
 from evergreen.monitoring.records import Performance, Record, RuleResult
 from evergreen.monitoring.rules import figure
 from evergreen.params.prediction import Kind
 
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c2a22;background:#fff}
-h1{font-size:1.4rem} h2{font-size:1.1rem;margin-top:2rem} table{border-collapse:collapse;width:100%}
-td,th{padding:.25rem .6rem;border-bottom:1px solid #dde5df;text-align:right;font-variant-numeric:tabular-nums}
-td:first-child,th:first-child,.text{text-align:left} .alarm{color:#a1260d;font-weight:600} .unknown{color:#8a6100}
-.wide{overflow-x:auto} svg{width:100%;height:auto} p.note{color:#56645b}
-"""
+_STYLE = ".alarm{color:#a1260d;font-weight:600} .unknown{color:#8a6100}"
 # What is shown of a window: heading, then the figure's name and the kind that it is written as.
 FIGURES: dict[Kind, dict[str, tuple[str, Kind]]] = {
     "binary": {
@@ -49,7 +44,6 @@ def write_summary(path: Path, name: str, records: Sequence[Record], verdict: str
     """Write the page of the last of `records`, oldest first; `drift` says that drift.html lies beside it."""
     last = records[-1]
     parts = [
-        f"<h1>{escape(name)}: champion {escape(_champion(last))}</h1>",
         f"<p>Labels known from {_day(last.start, zone)} to {_day(last.end, zone)}. <b>{escape(verdict)}</b></p>",
         _rules(last),
         "<h2>Bias by window</h2>",
@@ -61,14 +55,8 @@ def write_summary(path: Path, name: str, records: Sequence[Record], verdict: str
         "<p class=note>A record is written once, with the labels known at its end. A label corrected later changes no "
         "record.</p>",
     ]
-    page = "".join(parts)
-    title = f"{escape(name)} monitor {_day(last.end, zone)}"
-    write_atomic(
-        path,
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body>{page}</body></html>\n",
-    )
+    title, heading = f"{name} monitor {_day(last.end, zone)}", f"{name}: champion {_champion(last)}"
+    write_atomic(path, document(title, parts, _STYLE, heading))
 
 
 def _rules(record: Record) -> str:
