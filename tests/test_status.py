@@ -20,30 +20,52 @@ def plant(home: Home, **places: int) -> None:
         path.write_bytes(b"x" * size)
 
 
+def on_disk(*places: Path) -> int:
+    """As `du` counts."""
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    return sum(path.stat().st_blocks for path in files) * 512
+
+
 def test_every_byte_is_of_one_kind_and_of_one_use_case_or_shared(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert sum(one.total for one in read_space(home, "small")) == 0
     plant(
-        home, lake__small__raw__jobs__a=1, lake__other__raw__jobs__a=2, lake__small__clean__jobs__a=4,
-        builds__small__b__data__a=8, models__other__b__a=16, dvc__cache__files__md5__aa__bb=32, mlflow__a=64,
-        clock=128, drops__small__a=256, evidence__a=512,
+        home, lake__small__raw__jobs__a=10_000, lake__other__raw__jobs__a=20_000, lake__small__clean__jobs__a=40_000,
+        builds__small__b__data__a=80_000, models__other__b__a=100, dvc__cache__files__md5__aa__bb=320_000,
+        mlflow__a=640, clock=0, drops__small__a=25_000, evidence__a=51_200,
     )  # fmt: skip
-    found = {one.kind: (one.own, one.total) for one in read_space(home, "small") if one.total}
+    found = {one.kind: (one.own, one.total) for one in read_space(home, "small") if one.files}
+    small, other = home.lake("small"), home.lake("other")
     assert found == {
-        "raw": (1, 3), "clean": (4, 4), "builds": (8, 8), "models": (0, 16), "DVC cache": (None, 32),
-        "MLflow": (None, 64), "other": (None, 128), "drops": (None, 256), "evidence": (None, 512),
+        "raw": (on_disk(small / "raw"), on_disk(small / "raw", other / "raw")),
+        "clean": (on_disk(small / "clean"), on_disk(small / "clean")),
+        "builds": (on_disk(home.builds("small")), on_disk(home.builds("small"))),
+        "models": (0, on_disk(home.models("other"))),
+        "DVC cache": (None, on_disk(home.dvc)), "MLflow": (None, on_disk(home.mlflow)), "other": (None, 0),
+        "drops": (None, on_disk(tmp_path / "drops")), "evidence": (None, on_disk(home.evidence)),
     }  # fmt: skip
-    on_disk = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
-    assert sum(total for _, total in found.values()) == on_disk == 1023
+    assert sum(total for _, total in found.values()) == on_disk(tmp_path)
+
+
+def test_what_a_sparse_file_leaves_out_is_not_counted(tmp_path: Path) -> None:
+    """As Kafka makes its indexes."""
+    home = Home(tmp_path)
+    plant(home, kafka__log__topic__index=4096)
+    os.truncate(home.kafka / "log" / "topic" / "index", 10_485_760)
+    (kafka,) = [one for one in read_space(home, "small") if one.kind == "Kafka"]
+    assert kafka.files == 1
+    assert 0 < kafka.total < 100_000
 
 
 def test_the_status_shows_it(make_project: Callable[..., Project]) -> None:
     project = make_project()
     plant(project.home, lake__small__quarantine__jobs__a=1500, lake__other__quarantine__jobs__a=1_000_000)
+    own, total = on_disk(project.lake / "quarantine"), on_disk(project.home.root / "lake")
     status = read_status(project)
     text = render_status(status)
-    assert ["quarantine", "1.5", "kB", "1.0", "MB", "2"] in [line.split() for line in text.splitlines()]
-    assert {one["kind"]: one["total"] for one in status.model_dump()["space"]}["quarantine"] == 1_001_500
+    shows = f"quarantine {shown(own)} {shown(total)} 2".split()
+    assert shows in [line.split() for line in text.splitlines()]
+    assert {one["kind"]: one["total"] for one in status.model_dump()["space"]}["quarantine"] == total
 
 
 def test_a_hundred_thousand_files_take_a_moment(tmp_path: Path) -> None:

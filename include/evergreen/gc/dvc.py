@@ -16,6 +16,7 @@ from evergreen.builds.git import git
 from evergreen.errors import BuildError
 from evergreen.gc.kinds import Item, files_of, free_alone, read_text, stat_of
 from evergreen.gc.scene import Scene
+from evergreen.gc.space import taken
 from evergreen.paths import build_tag
 
 # YAML quotes a hash that it would else read as a number, such as one with nothing but digits.
@@ -74,7 +75,7 @@ class RunCache:
             stat = stat_of(entry)
             outs = read_text(Path(entry.path)).partition("\nouts:")[2]
             if stat and stat.st_mtime < scene.started and not set(_HASH.findall(outs)) <= used:
-                found.append(Item(entry.path, stat.st_size))
+                found.append(Item(entry.path, taken(stat)))
         return sorted(found)
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
@@ -159,7 +160,7 @@ def _objects(scene: Scene, store: Path) -> list[Item]:
     for entry in files_of(store):
         stat = stat_of(entry)
         if stat and stat.st_mtime < scene.started and (_OBJECT.match(entry.name) or scene.untouched(Path(entry.path))):
-            found.append(Item(entry.path, stat.st_size))
+            found.append(Item(entry.path, taken(stat)))
     return found
 
 
