@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -122,7 +123,8 @@ def test_a_project_asks_for_it_by_the_name_of_its_connection(make_project: Calla
     postgres.prepare(asking.home, Ports(9000))
     keep_connections(asking.home, connections(asking, Ports(9000)))
     assert stat.S_IMODE(asking.home.connections.stat().st_mode) == 0o600
-    found = find_connection("evergreen_postgres", ("postgres",), {}, asking.home)
+    told = {"AIRFLOW_CONN_EVERGREEN_POSTGRES": json.loads(asking.home.connections.read_text())["evergreen_postgres"]}
+    found = find_connection("evergreen_postgres", ("postgres",), told)
     assert (found.port, found.secret()) == (9002, (asking.home.postgres / "password").read_text())
 
 

@@ -6,15 +6,18 @@ import csv
 import io
 import json
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
 
 from evergreen import cli
+from evergreen.local import kafka
 from evergreen.project import Project
+from evergreen.sources.connections import keep_connections
 from tests.conftest import SMALL
 from tests.data import write_drops
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, free_ports
 from tests.sources.postgres_worlds import MakeWorld
 
 Run = Callable[..., tuple[int, str, str]]
@@ -91,10 +94,27 @@ def test_a_database_beside_what_is_declared(run: Run, make_world: MakeWorld, mon
     code, out, err = run(world.project, "check", "jobs")
     assert code == 1
     assert "jobs  nothing to look at: " in out
+    assert "Checked without data: the source of 1 table could not be read." in out
+    assert "rows yet" not in out
     assert "not read: jobs: " in err
     monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE")
     assert "the connection `warehouse` is not known here" in run(world.project, "check", "jobs")[2]
     assert "s3cret" not in out + err
+
+
+def test_after_down_each_source_of_the_stack_says_what_starts_it(run: Run, files: Callable[..., Project]) -> None:
+    text = SMALL.replace(
+        "{kind: csv, path: drops/jobs-*.csv}", "{kind: kafka, connection: evergreen_kafka, topic: jobs}"
+    )
+    project = files(text)
+    keep_connections(project.home, {"evergreen_kafka": kafka.uri(free_ports())})
+    began = time.monotonic()
+    code, out, err = run(project, "check", "jobs")
+    assert code == 1
+    assert time.monotonic() - began < 30, "Kafka's client alone would try for minutes"
+    assert "not read: jobs: the server of the connection `evergreen_kafka` is down" in err
+    assert "`evergreen up` starts it" in err
+    assert "could not be read" in out
 
 
 def test_the_first_rows_as_a_table_as_json_and_as_csv(

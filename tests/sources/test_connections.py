@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 from pathlib import Path
 
@@ -80,6 +81,34 @@ def test_a_file_that_cannot_be_read_is_named_and_never_shown(tmp_path: Path) -> 
             find_connection("mine", ("postgres",), {}, home)
         assert "s3cret" not in str(caught.value)
         assert str(home.connections) in str(caught.value)
+
+
+OF_THE_STACK = {
+    "postgres": "postgres://me:s3cret@127.0.0.1:{port}/evergreen",
+    "kafka": "kafka://?__extra__=%7B%22bootstrap.servers%22%3A+%22127.0.0.1%3A{port}%22%7D",
+    "google_cloud_platform": "google-cloud-platform://?__extra__=%7B%22endpoint%22%3A+%22http%3A//127.0.0.1%3A{port}%22%7D",
+    "http": "http://127.0.0.1:{port}",
+}
+
+
+@pytest.mark.parametrize("kind", OF_THE_STACK)
+def test_a_server_of_the_stack_that_is_down_is_said_at_once(tmp_path: Path, kind: str) -> None:
+    """What `up` wrote outlives `down`. An environment that names the same server is believed: Airflow retries."""
+    home = Home(tmp_path)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        uri = OF_THE_STACK[kind].format(port=port)
+        keep_connections(home, {"evergreen_it": uri, "mine": uri})
+        assert find_connection("evergreen_it", (kind,), {}, home).conn_type == kind
+    with pytest.raises(
+        SourceError, match=f"`evergreen_it` is down .*127.0.0.1:{port}.*`evergreen up` starts it"
+    ) as caught:
+        find_connection("evergreen_it", (kind,), {}, home)
+    assert "s3cret" not in str(caught.value)
+    assert find_connection("mine", (kind,), {}, home).conn_type == kind
+    assert find_connection("evergreen_it", (kind,), {"AIRFLOW_CONN_EVERGREEN_IT": uri}, home).conn_type == kind
 
 
 def test_a_source_says_which_connections_it_needs() -> None:

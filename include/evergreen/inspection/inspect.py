@@ -16,7 +16,7 @@ from evergreen.inspection.leaks import check_leaks
 from evergreen.inspection.moments import check_known_at, moment
 from evergreen.inspection.outcome import find_outcome
 from evergreen.inspection.records import SEVERITIES, Finding, Inspection, LabelSeen, TableSeen
-from evergreen.inspection.samples import Sample, read_sample, take_sample
+from evergreen.inspection.samples import NotRead, Sample, read_sample, take_sample
 
 if TYPE_CHECKING:
     from evergreen.params import Params
@@ -38,12 +38,12 @@ def inspect_schemas(
     project: Project, tables: Sequence[str], as_of: datetime, rows: int
 ) -> tuple[Inspection, dict[str, str]]:
     """Names and types alone, and the tables whose source could not be read, with the reason."""
-    samples, failed = dict[str, Sample | str](), {}
+    samples, failed = dict[str, Sample | str](), dict[str, str]()
     for name in tables:
         try:
             samples[name] = read_sample(project, name, rows, as_of)
         except SourceError as error:
-            samples[name] = failed[name] = str(error)
+            samples[name] = failed[name] = NotRead(error)
     seen = tuple(_seen(project.params, name, sample) for name, sample in samples.items())
     findings = [one for sample in samples.values() if isinstance(sample, Sample) for one in check_columns(sample)]
     return _inspection(project.params, as_of, seen, None, findings), failed
@@ -90,7 +90,8 @@ def _label_findings(params: Params, outcome: Any, as_of: datetime) -> Iterator[F
 
 def _seen(params: Params, name: str, sample: Sample | str) -> TableSeen:
     if isinstance(sample, str):
-        return TableSeen(name=name, source=_source(params.tables[name]), reason=sample)
+        failed = isinstance(sample, NotRead)
+        return TableSeen(name=name, source=_source(params.tables[name]), reason=sample, failed=failed)
     return _table(sample)
 
 

@@ -50,6 +50,7 @@ class TableSeen(Record):
     source: str
     rows: int = 0
     reason: str | None = None
+    failed: bool = False  # the reason is that the source could not be read, not that it has no rows
     known_from: str | None = None
     known_to: str | None = None
     columns: tuple[ColumnSeen, ...] = ()

@@ -146,7 +146,11 @@ def _summary(inspection: Inspection) -> RenderableType:
 
     looked = [table for table in inspection.tables if table.reason is None]
     if not looked:
-        return Text("\nNo table has rows yet: checked without data.")
+        failed = sum(table.failed for table in inspection.tables)
+        if not failed:
+            return Text("\nNo table has rows yet: checked without data.")
+        plural = "s" * (failed != 1)
+        return Text(f"\nChecked without data: the source{plural} of {failed} table{plural} could not be read.")
     counts = [
         f"{count} {severity}{'s' * (count != 1)}" for severity in _STYLES if (count := inspection.count(severity))
     ]

@@ -28,6 +28,10 @@ _NUMBER = "__n"
 MOMENT = "TIMESTAMP"
 
 
+class NotRead(str):
+    """Why a source could not be read, where a plain text says why it has no rows."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """The first rows of one table: as seen, and the declared columns in their declared types (absent ones null)."""
@@ -110,7 +114,7 @@ def take_sample(project: Project, name: str, rows: int, as_of: datetime) -> Samp
     try:
         return read_sample(project, name, rows, as_of)
     except SourceError as error:
-        return str(error)
+        return NotRead(error)
 
 
 def read_sample(project: Project, name: str, rows: int, as_of: datetime) -> Sample | str:

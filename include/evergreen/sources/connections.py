@@ -3,7 +3,8 @@
 `connection: warehouse` in params.yaml names it. A task of the ingest DAG asks Airflow (its secrets backend, environment
 or database) and hands it on as the environment variable `AIRFLOW_CONN_WAREHOUSE`, which the command line reads too:
 JSON or a URI, as Airflow writes them. Next, both Airflow and the command line look into the home's connections.json,
-where `evergreen up` writes those of the servers that it starts. No value of it is ever part of an error.
+where `evergreen up` writes those of the servers that it starts; they stay there when the servers are taken down. No
+value of it is ever part of an error.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from evergreen.errors import EvergreenError, SourceError
 from evergreen.files import write_atomic
+from evergreen.local.ports import HOST, listens
 from evergreen.paths import Home
 
 OURS = "evergreen_"  # begins the names of the local stack's connections
@@ -57,7 +59,7 @@ def find_connection(
     """The connection `name`, of one of the types `kinds`: the environment's, else the one in the home.
 
     Raises SourceError, which names the variable or the file and never its content, where it is missing, cannot be
-    read or is of another type.
+    read or is of another type, or is that of a server of the local stack which is down.
     """
     text, place = environ.get(variable(name), "").strip(), variable(name)
     if not text:
@@ -83,6 +85,8 @@ def find_connection(
         raise SourceError(
             f"the connection `{name}` is of the type `{found.conn_type}`, and this source needs {' or '.join(kinds)}"
         )
+    if place != variable(name) and name.startswith(OURS):
+        _require_up(name, found)
     return found
 
 
@@ -95,6 +99,20 @@ def keep_connections(home: Home, found: Mapping[str, str]) -> None:
     after = {**before, **found}
     if after != before or not home.connections.exists():
         write_atomic(home.connections, json.dumps(after, indent=2) + "\n", mode=0o600)
+
+
+def _require_up(name: str, found: Connection) -> None:
+    """Raise SourceError where nobody listens: a source would try for minutes, and only `evergreen up` helps.
+
+    Airflow's tasks have the connection from their environment and do try, since the server may be restarting.
+    """
+    address = found.extra.get("bootstrap.servers") or found.extra.get("endpoint") or f"{found.host}:{found.port}"
+    place = urlsplit("//" + str(address).rpartition("//")[2])
+    if place.hostname == HOST and place.port and not listens(place.port):
+        raise SourceError(
+            f"the server of the connection `{name}` is down (nobody listens on {HOST}:{place.port}): `evergreen up` "
+            "starts it"
+        )
 
 
 def _home() -> Home | None:
