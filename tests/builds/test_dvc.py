@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +98,32 @@ def test_a_killed_stage_says_that_it_was_killed(project: Project, whom: str) -> 
     add_snapshot(build)
     with pytest.raises(BuildError, match="was killed from outside"):
         run_stage(build, "features")
+
+
+def test_no_other_user_can_write_where_dvc_keeps_things(project: Project) -> None:
+    """DVC makes its scratch, and the folders above it, with 0777; so did homes of earlier versions."""
+    site = project.home.dvc / "site"
+    site.mkdir(parents=True)
+    for folder in (project.home.dvc, site):
+        folder.chmod(0o777)
+    before = os.umask(0o022)
+    try:
+        build = open_build(project, AS_OF)
+        write_snapshot(build)
+        add_snapshot(build)
+        run_stage(build, "features")
+    finally:
+        os.umask(before)
+    assert any(site.rglob("repo")), "DVC has made its scratch"
+    assert open_to_others(project.home.root) == []
+
+
+def open_to_others(folder: Path) -> list[Path]:
+    """What others can write, as far as they can come."""
+    mode = folder.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        return []
+    found = [folder] if mode & stat.S_IWOTH else []
+    if stat.S_ISDIR(mode) and mode & stat.S_IXOTH:
+        found += [one for path in folder.iterdir() for one in open_to_others(path)]
+    return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 import io
 import shutil
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from evergreen.builds.git import git
@@ -51,6 +53,7 @@ def configure_dvc(clone: Clone, build: str) -> None:
     absolute path stays; a relative one would be another place in every worktree.
     """
     worktree = clone.worktree(build)
+    _keep_others_out(clone)
     folder = _dvc_folder(worktree, clone.folder)
     committed = _read(folder / "config")
     local = _read(clone.repository / folder.relative_to(worktree) / "config.local")
@@ -84,6 +87,21 @@ def remove_worktree(clone: Clone, build: str) -> None:
         # git writes the pointer first of all; an entry without one is a kill's, and `git worktree prune` takes it.
         if pointer.exists() and Path(pointer.read_text().strip()) == worktree / ".git":
             shutil.rmtree(entry)
+
+
+def _keep_others_out(clone: Clone) -> None:
+    """Make the folders above DVC's scratch, which DVC itself makes with the mode 0777, whatever the umask is.
+
+    It means them for all users of a machine; here others could put their own objects into cache and remote. Where an
+    earlier version has let DVC make them, that is mended.
+    """
+    site = clone.home.dvc / "site"
+    site.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder, closed in ((clone.home.dvc, 0o002), (site, 0o077)):
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & closed:
+            with suppress(PermissionError):  # of a home that another user made, who is to mend it
+                folder.chmod(mode & ~closed)
 
 
 def _state(worktree: Path) -> Path | None:
