@@ -29,7 +29,7 @@ help: ## list these commands
 demo: setup ## start everything and replay January to June 2013 (make demo PORT=9000 for other ports)
 	$(BIN)/evergreen demo
 
-up: setup ## start Airflow and MLflow, and print where they are
+up: setup ## start Airflow, MLflow and the servers that the sources ask for, and print where they are
 	$(BIN)/evergreen up
 
 down: setup ## stop them

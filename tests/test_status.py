@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from evergreen.gc.space import read_space, shown
 from evergreen.paths import Home
 from evergreen.project import Project
 from evergreen.status import read_status, render_status
+from tests.conftest import SMALL
 
 
 def plant(home: Home, **places: int) -> None:
@@ -66,6 +69,20 @@ def test_the_status_shows_it(make_project: Callable[..., Project]) -> None:
     shows = f"quarantine {shown(own)} {shown(total)} 2".split()
     assert shows in [line.split() for line in text.splitlines()]
     assert {one["kind"]: one["total"] for one in status.model_dump()["space"]}["quarantine"] == total
+
+
+def test_the_address_of_each_server_is_shown(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERGREEN_PORT", "9000")
+    text = SMALL.replace(
+        "{kind: csv, path: drops/jobs-*.csv}", "{kind: kafka, connection: evergreen_kafka, topic: jobs}"
+    )
+    project = make_project(text + "services:\n  site: {command: 'python site.py {port}'}\n")
+    lines = [line.split() for line in render_status(read_status(project)).partition("\nServers\n")[2].splitlines()]
+    shown = {line[0]: line[-1] for line in lines if line}
+    assert shown["mlflow"] == "http://127.0.0.1:9001"
+    assert (shown["kafka"], shown["site"]) == ("127.0.0.1:9003", "127.0.0.1:9010")
 
 
 def test_a_hundred_thousand_files_take_a_moment(tmp_path: Path) -> None:

@@ -70,9 +70,25 @@ def print_report(
     console.print(f"\n{live.rows} served predictions: ROC AUC {live.roc_auc:.3f}, log-loss {live.log_loss:.3f}")
     phases = ", ".join(f"{name} {spent:.0f} s" for name, spent in seconds.items())
     console.print(f"Took {total:.0f} s: {phases}\n", highlight=False)
-    console.print(f"Airflow  {running.airflow_url}   user {running.user}, password {running.password}", highlight=False)
-    console.print(f"MLflow   {running.mlflow_url}", highlight=False)
-    console.print("Next     .venv/bin/evergreen status | .venv/bin/evergreen decisions list | make down")
+    console.print("\n".join(closing_lines(running)), highlight=False)
+
+
+def closing_lines(running: Stack) -> list[str]:
+    """Where the servers are, and what to do next: one command a line, so that each can be pasted."""
+    places = {
+        "Airflow": f"{running.airflow_url}   user {running.user}, password {running.password}",
+        "MLflow": running.mlflow_url,
+        **running.others,
+    }
+    width = max(map(len, places))
+    commands = ("evergreen status", "evergreen decisions list")
+    return [
+        *(f"{name:<{width}}  {place}" for name, place in places.items()),
+        "",
+        "Next:",
+        *(f"  .venv/bin/{command}" for command in commands),
+        "  make down",
+    ]
 
 
 def _weeks_table(project: Project, ledger: Ledger, weeks: list[datetime]) -> Table:

@@ -16,7 +16,7 @@ servers = typer.Typer()
 
 @servers.command()
 def up() -> None:
-    """Start Airflow and MLflow on loopback, and wait until they are healthy."""
+    """Start Airflow, MLflow and the servers that the sources ask for on loopback; wait until they are healthy."""
     from evergreen.local import stack
 
     stack.up(Project.load(), progress=typer.echo)

@@ -33,6 +33,10 @@ class Server:
     connection_uri: Callable[[Home, Ports], str]  # with the password; only after `prepare`
     is_ready: Callable[[int], bool]
 
+    def address(self, ports: Ports) -> str:
+        """Host and port, without a password."""
+        return f"{HOST}:{ports.of(self.ports[0])}"
+
 
 SERVERS = {
     server.name: server

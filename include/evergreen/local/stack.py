@@ -16,7 +16,6 @@ from evergreen.local.health import ALWAYS_THERE, Waiting, client, healthy
 from evergreen.local.ports import (
     ALWAYS,
     DEFAULT,
-    HOST,
     Ports,
     current_ports,
     recorded_ports,
@@ -38,12 +37,16 @@ START_SECONDS = 180
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack: where it is and how to log in. `started` is False where it ran already."""
+    """A running stack: where it is and how to log in. `started` is False where it ran already.
+
+    `others` are the addresses of the servers that the project's sources ask for, by what people call them.
+    """
 
     airflow_url: str
     mlflow_url: str
     user: str
     password: str
+    others: dict[str, str]
     started: bool
     seconds: float
 
@@ -56,7 +59,7 @@ class ServerStatus:
     state: str
     healthy: bool
     pid: int | None
-    url: str | None
+    url: str | None  # Airflow's and MLflow's, of the others host and port
     log: Path
 
 
@@ -106,10 +109,11 @@ def status(project: Project) -> list[ServerStatus]:
     home, ports = project.home, current_ports(project.home)
     supervisor = connect(home)
     states = supervisor.states() if supervisor else {}
-    names = [program.name for program in _programs(project, ports)]
+    names, asked = [program.name for program in _programs(project, ports)], asked_servers(project)
     with client(timeout=2) as http:
-        well = healthy(http, ports, asked_servers(project)) if supervisor else set()
+        well = healthy(http, ports, asked) if supervisor else set()
     urls = {"api-server": ports.airflow_url, "mlflow": ports.mlflow_url}
+    urls |= {server.name: server.address(ports) for server in asked}
     found = []
     for name in names:
         info = states.get(name, {})
@@ -181,11 +185,11 @@ def _all_healthy(project: Project, ports: Ports) -> bool:
 
 
 def _stack(project: Project, ports: Ports, progress: Callable[[str], None], *, started: bool, seconds: float) -> Stack:
-    home = project.home
-    stack = Stack(ports.airflow_url, ports.mlflow_url, airflow.USER, airflow.password(home), started, seconds)
+    home, asked = project.home, asked_servers(project)
+    others = {server.label: server.address(ports) for server in asked}
+    stack = Stack(ports.airflow_url, ports.mlflow_url, airflow.USER, airflow.password(home), others, started, seconds)
     progress(f"Airflow {stack.airflow_url} (log in as {stack.user}, password {stack.password})")
     progress(f"MLflow  {stack.mlflow_url}")
-    for server in asked_servers(project):
-        at = f"{HOST}:{ports.of(server.ports[0])}"
-        progress(f"{server.label} {at} (connection {OURS}{server.name}, in {home.connections})")
+    for server in asked:
+        progress(f"{server.label} {server.address(ports)} (connection {OURS}{server.name}, in {home.connections})")
     return stack
