@@ -73,10 +73,19 @@ def publish(name: str) -> dict[str, int]:
     rows = {table: count for table, count in admitted.items() if count}
     if not rows:
         raise AirflowSkipException("no new rows; nothing downstream needs to run")
-    shown = ("rows", "bytes", "position", "lag")
+    shown = ("rows", "bytes", "read_bytes", "position", "lag")
     read = {one["table"]: {key: one[key] for key in shown} for one in pull(task_ids=["table.ingest"]) if one}
     ring(assets.clean(name), as_of=as_of(name).isoformat(), rows=rows, ingested=read)
     return rows
+
+
+def tables_of(deployed: Project) -> str:
+    """The use case's tables as a part of the DAG's documentation."""
+    rows = [
+        f"| {name} | {table.source['kind']} | {' '.join(table.description.split()).replace('|', chr(92) + '|')} |"
+        for name, table in deployed.params.tables.items()
+    ]
+    return "\n".join(["**Its tables.**", "", "| table | source | description |", "| --- | --- | --- |", *rows, ""])
 
 
 def build(name: str, deployed: Project) -> DAG:
@@ -90,7 +99,7 @@ def build(name: str, deployed: Project) -> DAG:
         **policy(deployed, "ingest", timedelta(minutes=30)),
         description="From the sources to checked rows, table by table",
         schedule=cron(deployed.params.schedule.ingest),
-        doc_md=__doc__,
+        doc_md=f"{__doc__}\n{tables_of(deployed)}",
         max_active_runs=1,
         params={"as_of": AS_OF},
     ) as dag:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evergreen.project import Project
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -96,6 +97,13 @@ def test_a_search_lies_between_features_and_training_which_goes_on_without_it(da
     assert train.upstream_task_ids == {"features", "search.choose"}
     assert train.trigger_rule == "none_failed_min_one_success"
     assert {task.trigger_rule for task in dag.tasks if task is not train} == {"all_success"}
+
+
+def test_the_ingest_dag_describes_its_tables(dagbag: DagBag) -> None:
+    text = dagbag.dags["flights_ingest"].doc_md
+    for name, table in Project.load(ROOT).params.tables.items():
+        assert table.description
+        assert f"\n| {name} | {table.source['kind']} | {table.description} |\n" in text
 
 
 def test_a_broken_params_yaml_is_an_import_error_that_names_the_line(tmp_path: Any) -> None:
