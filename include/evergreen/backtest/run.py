@@ -20,7 +20,6 @@ from evergreen.backtest.results import BacktestResult, MeasureInfo, PolicyResult
 from evergreen.backtest.span import replayed_periods
 from evergreen.backtest.summary import Judged, result, suspicions
 from evergreen.disk import full_disk_is_said
-from evergreen.errors import ParamsError
 from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.locks import lock
@@ -43,8 +42,6 @@ def backtest(
     `committed` takes data/ and snapshot.json rather than the lake. Raises LakeError where there is neither, and
     EvergreenError where there is too little to replay or a model cannot be trained.
     """
-    if (kind := project.params.prediction.label.kind) != "binary":
-        raise ParamsError(f"prediction.label.kind is {kind}, and a backtest measures binary labels only, so far")
     from evergreen.backtest.page import write_page
     from evergreen.training.threads import one_thread
 
