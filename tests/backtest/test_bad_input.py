@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,11 +135,3 @@ def _resend(project: Project, outcomes: object) -> None:
     (project.root / "drops" / "outcomes-900.csv").write_text(frame.to_csv(index=False))
     ingest(project, "outcomes", END)
     validate(project, "outcomes")
-
-
-def test_a_number_cannot_be_replayed_yet(tmp_path: Path) -> None:
-    project = world(tmp_path)
-    label = project.params.prediction.label.model_copy(update={"kind": "regression"})
-    prediction = project.params.prediction.model_copy(update={"label": label})
-    other = replace(project, params=project.params.model_copy(update={"prediction": prediction}))
-    refused(other, "prediction.label.kind is regression", "binary labels only", kind=ParamsError)

@@ -16,6 +16,7 @@ from evergreen.lake.predictions import (
     read_predictions,
     remove_orphans,
 )
+from evergreen.lake.schema import prediction_type
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -143,3 +144,16 @@ def test_of_two_hosts_one_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Conflict):
         add_predictions(tmp_path, START, [said(0, 9)])
     assert read_predictions(tmp_path).num_rows == 9
+
+
+def test_builds_that_predict_labels_of_other_kinds_are_read_together(tmp_path: Path) -> None:
+    """A list of numbers where a label has several classes; beside them, a number is a list of its own."""
+    wide = said(4, 6, "three")
+    lists = pa.array([[0.2, 0.3, 0.5]] * wide.num_rows, prediction_type(3))
+    wide = wide.set_column(wide.column_names.index("p"), "p", lists)
+    add_predictions(tmp_path, START, [said(0, 4), wide])
+    assert read_predictions(tmp_path, build="a").schema == prediction_schema()
+    assert read_predictions(tmp_path, build="three").schema == prediction_schema(classes=3)
+    found = read_predictions(tmp_path)
+    assert found["p"].to_pylist() == [[0.5]] * 4 + [[0.2, 0.3, 0.5]] * 2
+    assert keys(read_predictions(tmp_path, columns=["_key"])) == [f"{n:04d}" for n in range(6)]

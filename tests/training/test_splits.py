@@ -125,3 +125,26 @@ def test_a_sample_is_stable_when_rows_are_added() -> None:
     assert (np.diff(chosen) > 0).all()
     longer = pd.concat([keys, pd.Series(["a new key"])], ignore_index=True)
     assert len(set(sample(longer, np.arange(1001), 100)) & set(chosen)) >= 99
+
+
+NUMBER = ("value: late > 10}", "value: late, kind: regression}")
+CLASSES = ("value: late > 10}", "value: late, kind: multiclass, classes: [low, middle, high]}")
+FLOOR = ("floor: {roc_auc: 0.5}, ", "")
+
+
+def test_numbers_that_are_all_the_same_and_classes_that_never_happened_are_errors() -> None:
+    frame = feature_frame()
+    known = frame["_label"].notna()
+    frame["_label"] = frame["_label"].mask(known, 4.5)
+    with pytest.raises(EvergreenError, match=r"labels known at .* are 4\.5: a regression needs values that differ"):
+        split(frame, params(label=NUMBER, floor=FLOOR))
+    frame["_label"] = frame["_label"].mask(known, pd.Series(np.arange(len(frame)) % 2.0))
+    with pytest.raises(EvergreenError, match=r"of the classes of the label high is not among .* cannot tell what it"):
+        split(frame, params(label=CLASSES, floor=FLOOR))
+    # Seen by the twin, but no more by the model, whose window has gone on.
+    early = known & (np.arange(len(frame)) < 300)
+    frame["_label"] = frame["_label"].mask(early, 2.0)
+    split(frame, params(label=CLASSES, floor=FLOOR))
+    window = ("min_labels: 50", "min_labels: 50, window: 28 days")
+    with pytest.raises(EvergreenError, match="high is not among"):
+        split(frame, params(label=CLASSES, floor=FLOOR, window=window))

@@ -72,30 +72,43 @@ def candidate(history: History, params: Params, as_of: datetime) -> Candidate:
 
 
 def predictions(history: History, fits: Fits, job: Job) -> Any:
-    """The job's predictions at the places of their rows, NaN elsewhere; shape (rows of the history,)."""
+    """The job's predictions at the places of their rows, NaN elsewhere; shape (rows of the history[, classes])."""
+    said = fits[job].p
+    p = nothing(history, said.shape[1:])
+    p[job.predict] = said
+    return p
+
+
+def nothing(history: History, shape: tuple[int, ...] = ()) -> Any:
+    """Predictions of the history's rows before any is made."""
     import numpy as np
 
-    p = np.full(len(history.meta), np.nan)
-    p[job.predict] = fits[job].p
-    return p
+    return np.full((len(history.meta), *shape), np.nan)
 
 
 def reference(history: History, fits: Fits, of: Candidate) -> Reference:
     """How far the candidate's bias swings, as the monitor takes it from reference.parquet of a bundle."""
+    import numpy as np
+
     rows = of.split.model
     known = history.meta["_label_first_known_at"].to_numpy()[rows].astype("datetime64[us]")
-    errors = out_of_fold(history, fits, of) - history.meta["_label"].to_numpy(dtype="float64")[rows]
-    window = of.params.monitoring.window
-    return reference_of(known, errors, of.split.cutoff, window, of.params.zone, of.params.monitoring.min_rows)
+    label, actual = of.params.prediction.label, history.meta["_label"].to_numpy(dtype="float64")[rows]
+    errors = out_of_fold(history, fits, of) - (
+        np.eye(label.n_classes)[actual.astype("int64")] if label.classes else actual
+    )
+    monitoring, zone = of.params.monitoring, of.params.zone
+    return reference_of(
+        known, errors, of.split.cutoff, monitoring.window, zone, monitoring.min_rows, label.kind, label.classes or ()
+    )
 
 
 def out_of_fold(history: History, fits: Fits, of: Candidate) -> Any:
     """The out-of-fold predictions of the model's rows, in their order."""
-    import numpy as np
-
-    p = np.full(len(history.meta), np.nan)
-    for job in of.folds:
-        p[job.predict] = fits[job].p
+    folds = of.folds
+    said = [fits[job].p for job in folds]
+    p = nothing(history, said[0].shape[1:])
+    for job, values in zip(folds, said, strict=True):
+        p[job.predict] = values
     return p[of.split.model]
 
 

@@ -14,7 +14,12 @@ from evergreen.params import Params
 from evergreen.registry.contest import comparable
 from evergreen.registry.gate import Evidence, Facts, Verdict, decide
 
-AT_THRESHOLD = {"precision", "recall", "f1"}  # floors that need the threshold which `evaluate` chooses
+AT_THRESHOLD = {
+    "precision",
+    "recall",
+    "f1",
+    "accuracy",
+}  # floors of a binary label that need the threshold which `evaluate` chooses
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Champion:
 
 def jobs(candidate: Candidate) -> list[Any]:
     """What the gate needs fitted of a candidate."""
-    folds = candidate.folds if AT_THRESHOLD & candidate.params.gate.floor.keys() else ()
+    folds = candidate.folds if _needs_threshold(candidate.params) else ()
     return [candidate.model, candidate.twin, *folds]
 
 
@@ -66,6 +71,8 @@ def judge(history: History, fits: Fits, candidate: Candidate, champion: Champion
     facts = Facts(
         as_of=candidate.as_of,
         time_zone=candidate.params.time_zone,
+        kind=candidate.params.prediction.label.kind,
+        classes=candidate.params.prediction.label.classes or (),
         build=candidate.name,
         candidate_sha256=fits[candidate.twin].sha256,
         candidate_cutoff=parts.judge_from,
@@ -76,12 +83,18 @@ def judge(history: History, fits: Fits, candidate: Candidate, champion: Champion
     return decide(evidence, candidate.params.gate, facts)
 
 
-def _threshold(history: History, fits: Fits, candidate: Candidate) -> float:
-    """As the stage `evaluate` chooses it; only a floor on precision, recall or F1 depends on it."""
+def _needs_threshold(params: Params) -> bool:
+    return params.prediction.label.kind == "binary" and bool(AT_THRESHOLD & params.gate.floor.keys())
+
+
+def _threshold(history: History, fits: Fits, candidate: Candidate) -> float | None:
+    """As the stage `evaluate` chooses it, of a binary label; only a floor of AT_THRESHOLD depends on it."""
     from evergreen.training.metrics import best_threshold, cheapest_threshold
 
     params: Params = candidate.params
-    if not AT_THRESHOLD & params.gate.floor.keys():
+    if params.prediction.label.kind != "binary":
+        return None
+    if not _needs_threshold(params):
         return 0.5
     rows = history.meta.iloc[candidate.split.model]
     before = (rows["_label_known_at"] <= naive(candidate.split.judge_from)).to_numpy()

@@ -1,15 +1,17 @@
 """What policies are compared by, and how each is computed when whole days are drawn.
 
 A measure makes a table of its days once; of it, the figure of any days, drawn any number of times, is a product or
-two. A further one (of another kind of prediction) is a class here and a line in `measures`.
+two. A further one is a class here and a line in `measures`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evergreen.params.evaluation import Cost
+from evergreen.params.prediction import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,8 +43,19 @@ class Measure(Protocol):
         """The table of `count` days; `day` (rows,) numbers them from 0."""
 
 
-def measures(cost: Cost | None) -> tuple[Measure, ...]:
-    """The measures of a binary label; a cost where its weights are known."""
+def measures(cost: Cost | None, kind: Kind = "binary", spread: float = 1.0) -> tuple[Measure, ...]:
+    """The measures of a label; a cost where its weights are known.
+
+    `spread` is the standard deviation of a regression's outcomes: figures in their unit are shown by it.
+    """
+    if kind == "regression":
+        digits = max(0, 3 - math.floor(math.log10(spread))) if spread > 0 else 3
+        return (
+            RowMean("mae", "mean absolute error", "mae", digits=digits),
+            RowMean("mse", "mean square error", "mse", digits=max(0, 2 * digits - 2)),
+        )
+    if kind == "multiclass":
+        return LogLoss(), RowMean("brier", "Brier score", "brier")
     return (RocAuc(), LogLoss(), *([Costs(cost)] if cost else []))
 
 
@@ -90,7 +103,7 @@ class _Pairs:
 
 @dataclass(frozen=True)
 class LogLoss:
-    """The mean logarithmic loss in nats."""
+    """The mean logarithmic loss in nats, of a binary label or of several classes."""
 
     name: str = "log_loss"
     title: str = "log-loss"
@@ -99,9 +112,26 @@ class LogLoss:
 
     def by_day(self, y: NDArray[np.float64], p: NDArray[np.float64], day: NDArray[np.int64], count: int) -> Days:
         """Sums of losses."""
-        from evergreen.training.metrics import log_losses
+        from evergreen.registry.bootstrap import row_losses
 
-        return mean_by_day(log_losses(y, p), day, count)
+        return mean_by_day(row_losses("log_loss", y, p), day, count)
+
+
+@dataclass(frozen=True)
+class RowMean:
+    """The mean of a loss of each row, as the gate knows it."""
+
+    name: str
+    title: str
+    loss: str
+    lower_is_better: bool = True
+    digits: int = 3
+
+    def by_day(self, y: NDArray[np.float64], p: NDArray[np.float64], day: NDArray[np.int64], count: int) -> Days:
+        """Sums of losses."""
+        from evergreen.registry.bootstrap import row_losses
+
+        return mean_by_day(row_losses(self.loss, y, p), day, count)
 
 
 @dataclass(frozen=True)

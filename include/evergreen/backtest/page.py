@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from evergreen.backtest.measures import warns_from
 from evergreen.backtest.plots import plots
-from evergreen.backtest.results import BacktestResult, Figure, MeasureInfo, PolicyResult, Retrain
+from evergreen.backtest.results import BacktestResult, Figure, Figures, MeasureInfo, PolicyResult, Retrain
 from evergreen.backtest.words import answer, number, signed
 from evergreen.files import write_atomic
 from evergreen.html import document
@@ -53,9 +53,10 @@ def write_page(path: Path, found: BacktestResult) -> None:
 
 
 def _span(found: BacktestResult, zone: ZoneInfo) -> str:
+    rate = "" if found.positives is None else f", {found.positives / max(found.rows, 1):.1%} of them positive"
     return (
-        f"Replayed from {_day(found.start, zone)} to {_day(found.end, zone)}: {found.rows:,} rows with a label, "
-        f"{found.positives / max(found.rows, 1):.1%} of them positive. Every policy starts with a model of what was "
+        f"Replayed from {_day(found.start, zone)} to {_day(found.end, zone)}: {found.rows:,} rows with a "
+        f"label{rate}. Every policy starts with a model of what was "
         f"known on {_day(found.start, zone)}. Each row is predicted by the model that served at its moment."
     )
 
@@ -115,11 +116,12 @@ def _range(figure: Figure, measure: MeasureInfo, sign: bool) -> str:
 
 def _by_period(found: BacktestResult, name: str) -> str:
     measure = found.measures[name]
-    heads = [found.settings.period, "rows", "positive", *(one.title for one in found.policies)]
+    rate = found.positives is not None
+    heads = [found.settings.period, "rows", *(["positive"] if rate else []), *(one.title for one in found.policies)]
     rows = ""
     for label in found.periods:
         here = [policy.periods[label] for policy in found.policies]
-        cells = [label, f"{here[0].rows:,}", f"{here[0].positives / here[0].rows:.1%}" if here[0].rows else ""]
+        cells = [label, f"{here[0].rows:,}", *([_rate(here[0])] if rate else [])]
         for policy, one in zip(found.policies, here, strict=True):
             figure = one.measures[name]
             text = "<span class=undefined>not defined</span>" if figure.value is None else number(figure.value, measure)
@@ -128,6 +130,10 @@ def _by_period(found: BacktestResult, name: str) -> str:
         rows += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
     note = "<p class=note>Green: better than never on the same days beyond chance; red: worse.</p>"
     return f"<details><summary>{measure.title} as a table</summary>{_table(heads, rows)}{note}</details>"
+
+
+def _rate(figures: Figures) -> str:
+    return f"{figures.positives / figures.rows:.1%}" if figures.rows and figures.positives is not None else ""
 
 
 def _retrains(found: BacktestResult, policy: PolicyResult, zone: ZoneInfo) -> str:
@@ -146,7 +152,8 @@ def _retrain(found: BacktestResult, one: Retrain, zone: ZoneInfo) -> str:
     verdict = "promoted, nobody was asked" if one.verdict is None else one.reason
     after = "<span class=undefined>not defined</span>"
     if one.following is not None and one.following.loss.value is not None:
-        like = MeasureInfo(title="", lower_is_better=True, digits=4)
+        losses = found.measures if found.gate_metric in ("mae", "mse") else {}
+        like = losses.get(found.gate_metric) or MeasureInfo(title="", lower_is_better=True, digits=4)
         after = f"{_difference(one.following.loss, like)}<br><small>until {_day(one.following.until, zone)}</small>"
     word = "<span class=worse>hurt</span>" if one.hurt else "<span class=worse>missed</span>" if one.missed else ""
     cells = [_day(one.as_of, zone), escape(one.because), f"{one.rows:,}", escape(verdict), after, word]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from evergreen import clock
-from evergreen.backtest.candidates import Candidate, candidate, predictions, reference
+from evergreen.backtest.candidates import Candidate, candidate, nothing, predictions, reference
 from evergreen.backtest.fits import Fits
 from evergreen.backtest.history import History
 from evergreen.backtest.intervals import drawn, figure
@@ -73,12 +73,10 @@ def planned(scene: Scene, policy: Policy) -> list[Job]:
 
 def replay(scene: Scene, policy: Policy) -> Replayed:
     """Replay a policy over the span; the first model serves from its start, whatever the gate says of it."""
-    import numpy as np
-
     scene.fits.make(planned(scene, policy))
     champion = Champion(scene.candidate(policy, scene.start), scene.start)
     first = judge(scene.history, scene.fits, champion.candidate, None, scene.days) if policy.gated else None
-    found = Replayed(policy, np.full(len(scene.history.meta), np.nan), _said(first))
+    found = Replayed(policy, nothing(scene.history, _width(scene.params)), _said(first))
     watch = _Watch(scene, champion) if policy.retrain == "triggers" else None
     moments = _moments(scene, policy)
     for place, as_of in enumerate(moments):
@@ -92,6 +90,12 @@ def replay(scene: Scene, policy: Policy) -> Replayed:
         champion = won or champion
     _serve(scene, found, champion, scene.end)
     return found
+
+
+def _width(params: Params) -> tuple[int, ...]:
+    """The shape of one prediction."""
+    classes = params.prediction.label.n_classes
+    return (classes,) if classes else ()
 
 
 def _moments(scene: Scene, policy: Policy) -> list[datetime]:

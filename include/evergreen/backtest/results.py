@@ -35,7 +35,7 @@ class Figures(Frozen):
     """A policy in one period, or in total, by measure."""
 
     rows: int
-    positives: int
+    positives: int | None  # of a binary label
     days: int
     measures: dict[str, Figure]
     against_never: dict[str, Figure]  # this policy minus `never`, on the same rows and the same drawn days
@@ -135,7 +135,7 @@ class BacktestResult(Frozen):
     time_zone: str
     snapshot: str
     rows: int
-    positives: int
+    positives: int | None
     periods: dict[str, tuple[AwareDatetime, AwareDatetime]]
     corrected: int
     settings: Backtest

@@ -20,7 +20,6 @@ from evergreen.backtest.results import BacktestResult, MeasureInfo, PolicyResult
 from evergreen.backtest.span import replayed_periods
 from evergreen.backtest.summary import Judged, result, suspicions
 from evergreen.disk import full_disk_is_said
-from evergreen.errors import ParamsError
 from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.locks import lock
@@ -43,8 +42,6 @@ def backtest(
     `committed` takes data/ and snapshot.json rather than the lake. Raises LakeError where there is neither, and
     EvergreenError where there is too little to replay or a model cannot be trained.
     """
-    if (kind := project.params.prediction.label.kind) != "binary":
-        raise ParamsError(f"prediction.label.kind is {kind}, and a backtest measures binary labels only, so far")
     from evergreen.backtest.page import write_page
     from evergreen.training.threads import one_thread
 
@@ -76,7 +73,8 @@ def _replayed(project: Project, history: History, fits: Fits, spans: list[Period
     scene = Scene(history, fits, params, spans[0].start, spans[-1].end, history.days(params.time_zone))
     chosen = policies(params.backtest)
     fits.make([job for policy in chosen for job in planned(scene, policy)])
-    compared = measures(params.evaluation.cost)
+    labels = history.meta["_label"].to_numpy(dtype="float64")[history.labelled()]
+    compared = measures(params.evaluation.cost, params.prediction.label.kind, float(labels.std()))
     judged = Judged(scene, spans, compared)
     never: Any = None
     made: list[PolicyResult] = []
@@ -128,7 +126,7 @@ def _notes(project: Project, history: History) -> tuple[str, ...]:
             "newest value alone: before its correction such a row counts as one without a label, so it trains and "
             "judges nothing; the figures are of the newest values."
         )
-    if project.params.evaluation.cost is None:
+    if project.params.evaluation.cost is None and project.params.prediction.label.kind == "binary":
         found.append("No cost is shown: evaluation.cost in params.yaml says what a miss and a needless warning cost.")
     drift = [name for name, rule in project.params.monitoring.rules.items() if rule.kind == "drift"]
     if drift and "triggers" in project.params.backtest.policies:

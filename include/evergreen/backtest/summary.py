@@ -51,7 +51,7 @@ class Judged:
 
         return Figures(
             rows=int(chosen.sum()),
-            positives=int(self.y[chosen].sum()),
+            positives=int(self.y[chosen].sum()) if self.scene.params.prediction.label.kind == "binary" else None,
             days=len(days),
             measures={name: made(values) for name, values in ours.items()},
             against_never={name: made(values - theirs[name]) for name, values in ours.items()},
@@ -84,7 +84,8 @@ def suspicions(policies: Sequence[PolicyResult], leak: Leak) -> tuple[str, ...]:
         spans = [("the whole span", policy.total, leak.roc_auc, "roc_auc")]
         spans += [(label, one, leak.period_roc_auc, "period_roc_auc") for label, one in policy.periods.items()]
         for label, figures, limit, key in spans:
-            value = figures.measures["roc_auc"].value
+            figure = figures.measures.get("roc_auc")
+            value = figure.value if figure else None
             if limit is not None and value is not None and value > limit:
                 found.append(
                     f"{policy.title}: ROC AUC {value:.3f} over {label} is above backtest.leak.{key} {limit:g}. Look "

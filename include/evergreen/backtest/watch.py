@@ -43,7 +43,9 @@ def record(
     held = whole_days(start, end, zone)
     complete = len(set(days).intersection(held))
     min_days = len(held) if monitoring.min_days is None else min(monitoring.min_days, len(held))
-    found = performance(meta["_label"].to_numpy(dtype="float64")[own], p[own])
+    label = params.prediction.label
+    labels = meta["_label"].to_numpy(dtype="float64")[own]
+    found = performance(labels, p[own], label.kind, label.classes or ())
     made = Record(
         **found.model_dump(), build=build, version=None, start=start, end=end,
         first_day=days[0] if days else None, last_day=days[-1] if days else None, complete_days=complete,

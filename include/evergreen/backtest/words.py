@@ -8,7 +8,7 @@ from evergreen.backtest.results import BacktestResult, MeasureInfo, PolicyResult
 def answer(found: BacktestResult) -> str:
     """Whether retraining paid, by the mean loss that the gate compares, and what the best policy would have given."""
     others = found.policies[1:]
-    judge = "log_loss"
+    judge = judged_by(found)
     told = [(policy, policy.total.against_never[judge]) for policy in others]
     if not others:
         return "Only `never` was replayed: there is nothing to compare it with."
@@ -29,6 +29,11 @@ def answer(found: BacktestResult) -> str:
     return f"Not shown: no policy differs from never retraining in {title} beyond chance. {_best(found, best)}"
 
 
+def judged_by(found: BacktestResult) -> str:
+    """The measure that the answer is about: a loss, as the gate's is by default."""
+    return "log_loss" if "log_loss" in found.measures else "mae"
+
+
 def _best(found: BacktestResult, best: PolicyResult) -> str:
     parts = []
     for name, measure in found.measures.items():
@@ -36,9 +41,10 @@ def _best(found: BacktestResult, best: PolicyResult) -> str:
         if figure.value is None:
             parts.append(f"{measure.title} not defined")
             continue
-        share = f" ({_minus(f'{figure.value / never:+.1%}')})" if name == "cost" and never else ""
+        share = f" ({_minus(f'{figure.value / never:+.1%}')})" if name in ("cost", "mae") and never else ""
         parts.append(f"{measure.title} {signed(figure.value, measure)}{share}")
-    return f"The lowest log-loss is that of `{best.title}`: {', '.join(parts)} against never."
+    lowest = found.measures[judged_by(found)].title
+    return f"The lowest {lowest} is that of `{best.title}`: {', '.join(parts)} against never."
 
 
 def number(value: float | None, measure: MeasureInfo) -> str:

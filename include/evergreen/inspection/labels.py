@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evergreen.clock import naive
 from evergreen.features.labels import label_by
@@ -12,10 +12,16 @@ from evergreen.inspection.columns import some_values
 from evergreen.inspection.moments import MANY, NEVER, counted, example, moment
 from evergreen.inspection.outcome import Outcome
 from evergreen.inspection.records import Finding, LabelSeen
+from evergreen.params.prediction import Kind
 
 if TYPE_CHECKING:
     from evergreen.params import Params
+    from evergreen.params.prediction import Label
 
+SHOWN = 10  # outcomes that a finding names
+TO_BE: Mapping[Kind, str] = {
+    "binary": "true or false", "multiclass": "one of prediction.label.classes", "regression": "a number",
+}  # fmt: skip
 _EARLY = 0.01  # share of labels that may come early: some outcomes are
 
 
@@ -28,14 +34,27 @@ def describe_label(outcome: Outcome) -> LabelSeen:
     return LabelSeen(
         rows=len(labelled), labelled=int(labelled.sum()),
         share=float(labelled[settled].mean()) if labelled.any() else None,
-        rate=float(outcome.label[labelled].mean()) if labelled.any() else None,
+        rate=float(outcome.label[labelled].mean()) if labelled.any() and outcome.spec.kind == "binary" else None,
+        figures=_figures(outcome.spec, outcome.label[labelled]) if labelled.any() else {},
         hours=float(np.median(waits.astype("int64")) / 3.6e9) if len(waits) else None,
     )  # fmt: skip
+
+
+def _figures(label: Label, values: Any) -> dict[str, float]:
+    import numpy as np
+
+    if label.kind == "multiclass":
+        return {name: float((values == place).mean()) for place, name in enumerate(label.classes or ())}
+    if label.kind == "binary":
+        return {}
+    ends = {"lowest": values.min(), "median": np.median(values), "mean": values.mean(), "highest": values.max()}
+    return {name: float(value) for name, value in ends.items()}
 
 
 def check_label(params: Params, outcome: Outcome, as_of: datetime) -> Iterator[Finding]:
     """From the rows' own moment to the label's value and maturity, as far as there are labels to see it on."""
     yield from _predictions(params, outcome)
+    yield from _astray(params, outcome)
     if not outcome.labelled.any():
         yield _none(params, outcome)
         return
@@ -74,8 +93,8 @@ def _none(params: Params, outcome: Outcome) -> Finding:
         return Finding(
             severity="error", table=labels.name, column="prediction.label.value",
             seen=f"`{label.value}` has no value in any of {int(found.sum()):,} rows.",
-            todo="Nothing can be learned from it. Let it be true or false where the outcome is known, null only where "
-            "it is not.",
+            todo=f"Nothing can be learned from it. Let it be {TO_BE[label.kind]} where the outcome is known, null only "
+            "where it is not.",
         )  # fmt: skip
     theirs, mine = zip(*label_by(params).items(), strict=True)
     sides = [
@@ -93,15 +112,51 @@ def _none(params: Params, outcome: Outcome) -> Finding:
     )
 
 
+def _astray(params: Params, outcome: Outcome) -> Iterator[Finding]:
+    """Outcomes that no label can be, which stop the stage `features`."""
+    if not outcome.astray:
+        return
+    label = params.prediction.label
+    shown = ", ".join(f"`{text}` ({count:,} rows)" for text, count in list(outcome.astray.items())[:SHOWN])
+    more = f" and {len(outcome.astray) - SHOWN} others" if len(outcome.astray) > SHOWN else ""
+    if label.kind == "regression":
+        seen, todo = "is not finite", "Let it be null where there is no outcome."
+    else:
+        seen = f"is none of prediction.label.classes ({', '.join(label.classes or ())})"
+        todo = "Add it there, or let the expression make it one of these, or null where there is no outcome."
+    yield Finding(
+        severity="error", table=outcome.labels.name, column="prediction.label.value",
+        seen=f"`{label.value}` {seen}: {shown}{more}.", todo=todo,
+    )  # fmt: skip
+
+
 def _values(params: Params, outcome: Outcome) -> Iterator[Finding]:
-    text, labelled = params.prediction.label.value, outcome.labelled
-    if outcome.label[labelled].min() == outcome.label[labelled].max():
-        way = "true" if outcome.label[labelled][0] else "false"
+    import numpy as np
+
+    label, values = params.prediction.label, outcome.label[outcome.labelled]
+    if label.kind == "multiclass":
+        absent = [name for place, name in enumerate(label.classes or ()) if not (values == place).any()]
+        if absent:
+            yield Finding(
+                severity="warning", table=outcome.labels.name, column="prediction.label.classes",
+                seen=f"No label of the sample is {' or '.join(f'`{name}`' for name in absent)}.",
+                todo="A model needs some of each. Is it spelled as in the source? Take out what does not happen, or "
+                "look at more rows: `evergreen check --rows 200000`.",
+            )  # fmt: skip
+    elif len(np.unique(values)) == 1:
+        way = ("true" if values[0] else "false") if label.kind == "binary" else f"{values[0]:g}"
         yield Finding(
             severity="error", table=outcome.labels.name, column="prediction.label.value",
-            seen=f"`{text}` is {way} in all {int(labelled.sum()):,} rows that have a label.",
+            seen=f"`{label.value}` is {way} in all {len(values):,} rows that have a label.",
             todo="A model needs both. If the threshold is right: where there is a row only if something happened, the "
-            "label's table must also say that it did not.",
+            "label's table must also say that it did not." if label.kind == "binary" else
+            "A model needs values that differ. Is it the right column?",
+        )  # fmt: skip
+    elif label.kind == "regression" and len(np.unique(values)) == 2:
+        yield Finding(
+            severity="note", table=outcome.labels.name, column="prediction.label.value",
+            seen=f"`{label.value}` has two values only, {values.min():g} and {values.max():g}.",
+            todo="If they stand for no and yes, make it a binary label: its predictions are probabilities.",
         )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from evergreen.inspection.outcome import Outcome
 from evergreen.inspection.records import Finding, Severity
 from evergreen.inspection.samples import Sample
-from evergreen.inspection.signal import strength
-from evergreen.inspection.suspects import PERFECT, Suspect, filtered, find_parts, find_suspects
+from evergreen.inspection.suspects import Suspect, filtered, find_parts, find_suspects
+from evergreen.inspection.telling import telling
 from evergreen.inspection.uses import ViewUse, columns_in, own_row_features, quoted, row_uses, view_uses
 
 if TYPE_CHECKING:
@@ -87,11 +87,11 @@ def _check_features(params: Params, outcome: Outcome, flagged: set[str]) -> Iter
     made = outcome.rows.evaluate({name: (text, f"features.row.{name}") for name, text in texts.items()})
     labelled = outcome.labelled
     for name in made.column_names:
-        auc = strength(outcome.label[labelled], filtered(made[name], labelled))
-        if auc >= PERFECT:
+        told = telling(outcome.spec, outcome.label[labelled], filtered(made[name], labelled))
+        if told.perfect:
             yield Finding(
                 severity="warning", table=outcome.rows.name, column=None,
-                seen=f"The feature `{name}` alone tells the label: ROC AUC {auc:.3f}, which no column of it does.",
+                seen=f"The feature `{name}` alone tells the label: {told.figure}, which no column of it does.",
                 todo=f"Look at what it is made of: `{texts[name]}`. Is all of it known when the prediction is made?",
             )  # fmt: skip
 

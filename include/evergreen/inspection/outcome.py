@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from evergreen.params import Params
+    from evergreen.params.prediction import Label
 
     Column = np.ndarray[Any, Any]
 
@@ -26,9 +29,11 @@ class Outcome:
     time: Column  # datetime64: when it is predicted
     known: Column  # datetime64: since when the row is known
     place: Column  # int64: its row in `labels`, -1 where there is none
-    label: Column  # float64: 1, 0, or NaN without a label
+    label: Column  # float64: 1 or 0, the place of a class, or a number; NaN without a label
     label_known: Column  # datetime64: when the label is known
     own_table: bool  # the label stands in the row itself
+    spec: Label  # as params.yaml has it
+    astray: Mapping[str, int]  # what no label can be, and in how many rows of the label's table
 
     @property
     def labelled(self) -> Column:
@@ -60,7 +65,7 @@ def find_outcome(params: Params, rows: Sample, labels: Sample) -> Outcome:
     label, own_table = params.prediction.label, rows.name == labels.name
     time = rows.moments(params.prediction.at, "prediction.at")
     place = np.arange(rows.rows) if own_table else _join(params, rows, labels)
-    value = _as_float(labels, label.value)
+    value, astray = _as_float(labels, label)
     known = labels.known_at()
     if label.known_at is not None:
         mature = labels.moments(label.known_at, "prediction.label.known_at")
@@ -70,14 +75,32 @@ def find_outcome(params: Params, rows: Sample, labels: Sample) -> Outcome:
         rows, labels, time, rows.known_at(), place,
         np.where(found, value[place], np.nan) if len(value) else np.full(rows.rows, np.nan),
         np.where(found, known[place], np.datetime64("NaT", "us")) if len(known) else np.full_like(time, "NaT"),
-        own_table,
+        own_table, label, astray,
     )  # fmt: skip
 
 
-def _as_float(labels: Sample, text: str) -> Column:
-    found = labels.evaluate({"x": (text, "prediction.label.value")}, "BOOLEAN")["x"]
-    value: Column = found.cast("int8").cast("float64").to_numpy()
-    return value
+def _as_float(labels: Sample, label: Label) -> tuple[Column, dict[str, int]]:
+    """The outcome of each row of the label's table as `features.outcomes` makes a number of it, and what is none."""
+    import numpy as np
+    import pandas as pd
+
+    types = {"binary": "BOOLEAN", "multiclass": "VARCHAR", "regression": "DOUBLE"}
+    found = labels.evaluate({"x": (label.value, "prediction.label.value")}, types[label.kind])["x"]
+    if label.kind == "binary":
+        value: Column = found.cast("int8").cast("float64").to_numpy()
+        return value, {}
+    if label.kind == "regression":
+        value = found.to_numpy().astype("float64")
+        return np.where(np.isinf(value), np.nan, value), _counted(value[np.isinf(value)])
+    said = found.to_pandas().astype("object")
+    places = {name: float(place) for place, name in enumerate(label.classes or ())}
+    value = said.map(places).to_numpy(dtype="float64", na_value=np.nan)
+    return value, _counted(said[pd.notna(said) & np.isnan(value)])
+
+
+def _counted(values: Any) -> dict[str, int]:
+    """How often each of the values is there, the most frequent first."""
+    return {str(value): count for value, count in Counter(list(values)).most_common()}
 
 
 def _join(params: Params, rows: Sample, labels: Sample) -> Column:

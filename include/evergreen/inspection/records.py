@@ -62,7 +62,8 @@ class LabelSeen(Record):
     rows: int
     labelled: int
     share: float | None  # of the rows whose label the sample could hold
-    rate: float | None  # of true among the labels
+    rate: float | None  # of true among a binary kind's labels
+    figures: dict[str, float] = {}  # a regression's lowest, median, mean and highest; shares of several classes
     hours: float | None  # from prediction to label, the median
 
 

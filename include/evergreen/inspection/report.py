@@ -109,9 +109,18 @@ def _label(inspection: Inspection) -> RenderableType:
         text += f" ({label.share:.1%} of those whose outcome the samples reach)"
     if label.rate is not None:
         text += f"; {label.rate:.1%} of them are true"
+    if label.figures:
+        text += f"; {_figures(label.figures)}"
     if label.hours is not None:
         text += f"; known {_span(label.hours)} after the prediction"
     return Text.assemble("\n", ("The label", "bold"), f"  {text}.")
+
+
+def _figures(figures: dict[str, float]) -> str:
+    """A regression's figures, or the shares of classes."""
+    if set(figures) == {"lowest", "median", "mean", "highest"}:
+        return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    return ", ".join(f"{share:.1%} of them `{name}`" for name, share in figures.items())
 
 
 def _span(hours: float) -> str:

@@ -47,6 +47,27 @@ def strength(label: Floats, values: pa.ChunkedArray) -> float:
     return max(0.5, _by_rate(label, found))
 
 
+def agreement(label: Floats, values: pa.ChunkedArray) -> tuple[float, float]:
+    """How one column alone agrees with a number, on the rows that have a value: two figures from 0 to 1.
+
+    The rank correlation, either way, where the column has an order; and the share of the label's variance that its mean
+    per value (or quantile) explains, taken from other rows than it is judged on. 0 of fewer than 2 * LEAST rows.
+    """
+    import numpy as np
+    from scipy.stats import rankdata
+
+    known = values.is_valid().to_numpy(zero_copy_only=False)
+    label = label[known]
+    found = codes(values.drop_null()) if len(label) >= 2 * LEAST and np.ptp(label) else None
+    if found is None:
+        return 0.0, 0.0
+    score, groups = found if isinstance(found, tuple) else (None, found)
+    ranks = 0.0
+    if score is not None and np.ptp(score):
+        ranks = abs(float(np.corrcoef(rankdata(score), rankdata(label))[0, 1]))
+    return ranks, _by_mean(label, groups)
+
+
 def codes(values: pa.ChunkedArray) -> Floats | tuple[Floats, Floats] | None:
     """A column without nulls as a group per value; with a score before it where there is an order; None of lists."""
     import numpy as np
@@ -87,6 +108,21 @@ def _by_rate(label: Floats, groups: Floats) -> float:
         areas.append(area(label[inside], ((total + base) / (count + 1))[groups[inside]]))
         weights.append(inside.sum())
     return float(np.average(areas, weights=weights)) if areas else 0.5
+
+
+def _by_mean(label: Floats, groups: Floats) -> float:
+    """1 - squared error / variance of the label's mean in each group; the means of a fold come from the other folds."""
+    import numpy as np
+
+    fold = np.random.default_rng(0).integers(_FOLDS, size=len(label))
+    size, said = int(groups.max()) + 1, np.empty(len(label))
+    for number in range(_FOLDS):
+        inside, others = fold == number, fold != number
+        base = label[others].mean() if others.any() else 0.0
+        count = np.bincount(groups[others], minlength=size)
+        total = np.bincount(groups[others], weights=label[others], minlength=size)
+        said[inside] = np.where(count, total / np.maximum(count, 1), base)[groups[inside]]
+    return max(0.0, 1 - float(((label - said) ** 2).mean() / label.var()))
 
 
 def same_rows(one: Floats, other: Floats) -> float:

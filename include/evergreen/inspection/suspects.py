@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evergreen.inspection.convert import is_number
 from evergreen.inspection.outcome import Outcome
-from evergreen.inspection.signal import only_among, same_rows, strength
+from evergreen.inspection.signal import only_among, same_rows
+from evergreen.inspection.telling import telling, ways
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     Floats = np.ndarray[Any, Any]
 
-PERFECT = 0.98  # ROC AUC of one column alone that no honest one has
 _EXACT = 0.99
 _HEAD = 64  # rows that rule out nearly every pair of columns
 
@@ -32,19 +32,18 @@ def find_suspects(outcome: Outcome, columns: Mapping[str, pa.ChunkedArray]) -> d
     """The columns (a value a row of the outcome) that know too much, with what they know."""
     found = {}
     labelled, settled = outcome.labelled, outcome.settled
-    label, unlabelled = outcome.label[labelled] > 0.5, ~labelled
+    label, unlabelled = outcome.label[labelled], ~labelled
+    outcomes = ways(outcome.spec, label)
     for name, values in columns.items():
         missing = values.is_null().to_numpy(zero_copy_only=False)
         at_labels = missing[labelled]
-        if (auc := strength(outcome.label[labelled], filtered(values, labelled))) >= PERFECT:
-            found[name] = Suspect(f"Alone it tells the label: ROC AUC {auc:.3f}.", "label")
-        elif same_rows(at_labels, label) >= _EXACT or same_rows(at_labels, ~label) >= _EXACT:
-            way = "true" if same_rows(at_labels, label) >= _EXACT else "false"
+        if (told := telling(outcome.spec, label, filtered(values, labelled))).perfect:
+            found[name] = Suspect(f"Alone it tells the label: {told.figure}.", "label")
+        elif way := next((way for way, mask in outcomes.items() if same_rows(at_labels, mask) >= _EXACT), None):
             found[name] = Suspect(f"It is null exactly when the label is {way}.", "label")
         elif same_rows(missing[settled], unlabelled[settled]) >= _EXACT:
             found[name] = Suspect("It is null exactly when the row never gets a label.", "whether")
-        elif only_among(at_labels, label) or only_among(at_labels, ~label):
-            way = "true" if label[at_labels].all() else "false"
+        elif way := next((way for way, mask in outcomes.items() if only_among(at_labels, mask)), None):
             found[name] = Suspect(f"It is null in {at_labels.sum():,} rows, and the label of each is {way}.", "some")
         elif only_among(missing[settled], unlabelled[settled]):
             count = missing[settled].sum()

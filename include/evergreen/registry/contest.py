@@ -206,9 +206,15 @@ def evidence_rows(frame: pd.DataFrame, candidate: np.ndarray, champion: np.ndarr
 
 
 def _defines_alike(one: Bundle, other: Bundle) -> bool:
-    """Whether equal rows give equal features: everything that a feature's value comes from is the same."""
-    sections = ("time_zone", "tables", "prediction", "features")
-    return all(getattr(one.params, section) == getattr(other.params, section) for section in sections)
+    """Whether equal rows give equal features: everything that a feature's value comes from is the same.
+
+    The label is no part of it: what is said of the same inputs may be compared on another one.
+    """
+    sections = ("time_zone", "tables", "features")
+    if any(getattr(one.params, section) != getattr(other.params, section) for section in sections):
+        return False
+    mine, theirs = one.params.prediction, other.params.prediction
+    return (mine.rows, mine.at) == (theirs.rows, theirs.at)
 
 
 def _features_by(project: Project, bundle: Bundle, frame: pd.DataFrame) -> pd.DataFrame:
