@@ -56,3 +56,19 @@ def test_a_file_that_we_did_not_write_is_never_loaded(tmp_path: Path) -> None:
 def test_predicting_without_a_feature_names_it() -> None:
     with pytest.raises(EvergreenError, match="no column size"):
         predict(model(), pd.DataFrame({"other": [1.0]}))
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        {"interactions": {"gap": {"difference": ["size", "size"]}}},
+        {"categorical": {"encode": "ordinal", "rare": {"count": 3}, "unknown": "level", "level": "red"}},
+    ],
+)
+def test_a_recipe_that_was_sent_to_another_process_gives_the_same_bytes(preprocess: dict[str, Any]) -> None:
+    """Its texts are other objects there, which pickle would tell apart."""
+    rows = ROWS.assign(team=pd.Series(["red", "blue"] * 50, dtype="str"))
+    recipe = Recipe("decision_tree", {}, Preprocess.model_validate(preprocess), ("size", "team"), ("team",), seed=0)
+    labels = (rows["size"] % 7 > 3).to_numpy(dtype="float64")
+    sent = pickle.loads(pickle.dumps(recipe))
+    assert dump_model(fit(sent, rows, labels)) == dump_model(fit(recipe, rows, labels))

@@ -7,7 +7,7 @@ the rows that it was fitted on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ from evergreen.params.preprocess import Preprocess
 from evergreen.params.training import Calibration, EstimatorName
 from evergreen.training.constraints import check_monotonic, places_of
 from evergreen.training.estimators import Estimator, Setting, find
+from evergreen.training.interned import interned
 from evergreen.training.preprocess.fitted import Fitted, fit_preprocessing
-from evergreen.training.weights import weights_of
+from evergreen.training.weights import seen_weights, weights_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +111,7 @@ def fit(recipe: Recipe, rows: pd.DataFrame, labels: Any) -> Any:
 
     from evergreen.training.calibration import calibrated, slices
 
+    recipe = replace(recipe, **{one.name: interned(getattr(recipe, one.name)) for one in fields(recipe)})
     entry = find(recipe.estimator, recipe.kind)
     rows, labels = _kept(recipe, rows, labels)
     learn, calibrate = slices(recipe.calibration, len(rows))
@@ -146,7 +148,8 @@ def _fit(entry: Estimator, recipe: Recipe, prepared: Fitted, limit: list[tuple[s
     for _, step in limit:
         table = step.fit_transform(table, labels)
     monotonic = places_of(recipe.monotonic, prepared)
-    setting = Setting(recipe.kind, recipe.options, recipe.seed, prepared.native, monotonic, recipe.weights)
+    weights = seen_weights(recipe.weights, labels)
+    setting = Setting(recipe.kind, recipe.options, recipe.seed, prepared.native, monotonic, weights)
     try:
         return entry.make(setting).fit(table, labels, **entry.fit_arguments(setting))
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from evergreen.errors import ParamsError
 from evergreen.params.base import nearest
@@ -29,3 +30,11 @@ def weights_of(
         if label not in places:
             raise ParamsError(f"training.class_weight: `{label}` is no label; {nearest(label, list(places))}")
     return dict.fromkeys(sorted(set(places.values())), 1.0) | {places[label]: weight for label, weight in given.items()}
+
+
+def seen_weights(weights: str | Mapping[float, float] | None, labels: Any) -> str | Mapping[float, float] | None:
+    """The weights of the labels that a fit sees: LightGBM stumbles over that of another one."""
+    if weights is None or isinstance(weights, str):
+        return weights
+    found = set(labels.tolist())
+    return {label: weight for label, weight in weights.items() if label in found}
