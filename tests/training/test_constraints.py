@@ -73,6 +73,17 @@ def test_predictions_never_fall_where_they_may_only_rise(name: str, preprocess: 
             "{numeric: {bin: {kind: uniform, encode: one_hot}}}",
             r"`size` is cut into a column a bin",
         ),
+        (
+            "{size: increasing}",
+            "{interactions: {square: {product: [size, size]}}}",
+            r"`square` is made of `size` and moves with it, which no constraint holds",
+        ),
+        ("{size: increasing}", "{cyclical: {size: 7}}", r"`size_sin` is made of `size`"),
+        (
+            "{size: increasing}",
+            "{numeric: {outliers: {kind: iqr, then: mark}}}",
+            r"the mark of outliers moves with `size`, .* set preprocess\.columns\.size\.outliers\.then to `clip`",
+        ),
         ("{size: upwards}", "", r"`training\.monotonic\.size` is 'upwards': .*increasing"),
     ],
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evergreen.errors import ParamsError
 from evergreen.params.base import nearest
-from evergreen.params.derived import derivations
+from evergreen.params.derived import Derived, derivations
 from evergreen.params.features import Features
 from evergreen.params.prediction import Kind
 from evergreen.params.preprocess import Preprocess
@@ -43,11 +43,28 @@ def check_monotonic(
                     f"training.monotonic: `{name}` is a category without an order; give it one with "
                     f"preprocess.columns.{name}: {{encode: ordinal, order: [...]}}"
                 )
-        elif (bins := preprocess.numeric_of(name).bin) is not None and bins.encode == "one_hot":
+            continue
+        _require_alone(name, preprocess, added)
+        if (bins := preprocess.numeric_of(name).bin) is not None and bins.encode == "one_hot":
             raise ParamsError(
                 f"training.monotonic: `{name}` is cut into a column a bin, which has no direction; set "
                 f"preprocess.columns.{name}.bin.encode to `ordinal`"
             )
+
+
+def _require_alone(name: str, preprocess: Preprocess, added: Sequence[Derived]) -> None:
+    """Raise ParamsError where further columns move with the feature, and could turn the prediction round."""
+    if moving := [one.name for one in added if name in one.features]:
+        raise ParamsError(
+            f"training.monotonic: `{moving[0]}` is made of `{name}` and moves with it, which no constraint holds; "
+            "remove that column from preprocess, or the constraint"
+        )
+    outliers = preprocess.numeric_of(name).outliers
+    if outliers is not None and outliers.then == "mark":
+        raise ParamsError(
+            f"training.monotonic: the mark of outliers moves with `{name}`, which no constraint holds; set "
+            f"preprocess.columns.{name}.outliers.then to `clip`, or remove the constraint"
+        )
 
 
 def places_of(monotonic: Mapping[str, str], prepared: Fitted) -> list[int]:
