@@ -27,6 +27,14 @@ from tests.conftest import SMALL
         ("{categorical: {rare: {}}}", ["give either `share` or `count`"]),
         ("{categorical: {unknown: rare}}", ["`unknown: rare` needs `rare`"]),
         ("{categorical: {unknown: level}}", ["`unknown: level` needs `level`"]),
+        (
+            "{columns: {team: {encode: ordinal, order: [a, b], impute: constant, fill: none}}}",
+            ["`fill` is `none`, which `order` does not name: it would have no code"],
+        ),
+        (
+            "{columns: {team: {encode: ordinal, order: [a, b], unknown: level, level: c}}}",
+            ["`level` is `c`, which `order` does not name"],
+        ),
         ("{categorical: {order: [a]}}", ["`order` is of `encode: ordinal`, and encode is `native`"]),
         (
             "{interactions: {x: {ratio: [size, team]}}}",

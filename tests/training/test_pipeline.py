@@ -11,6 +11,7 @@ from evergreen.errors import EvergreenError, ParamsError
 from evergreen.params.load import load_params_text
 from evergreen.params.preprocess import Categorical, Preprocess, Rare
 from evergreen.training.artifacts import predict
+from evergreen.training.frame import inputs
 from evergreen.training.pipeline import Recipe, fit
 from tests.conftest import SMALL
 
@@ -77,6 +78,17 @@ def test_rare_levels_make_room_for_an_estimator_that_takes_few() -> None:
     model = fit(recipe(categorical=Categorical(rare=Rare(count=4), unknown="rare")), rows, labels)
     odd = rows.iloc[:2].assign(team=["never seen", "team 299"], size=0.0)
     assert len(set(predict(model, odd))) == 1
+
+
+def test_an_unseen_level_that_becomes_a_rare_one_is_of_the_rare_group() -> None:
+    rows, labels = wide(300), np.arange(1200) % 2.0
+    rows.loc[:600, "team"] = "team 0"
+    settings = Categorical(rare=Rare(count=4), unknown="level", level="team 299", encode="one_hot")
+    model = fit(recipe(categorical=settings), rows, labels)
+    odd = rows.iloc[:2].assign(team=["never seen", "team 299"], size=0.0)
+    made = model[:-1].transform(inputs(odd, ("size", "team"), ("team",)))
+    np.testing.assert_array_equal(made[0], made[1])
+    assert made[0, 1:].sum() == 1
 
 
 def test_an_order_that_names_no_level_says_which_there_are() -> None:

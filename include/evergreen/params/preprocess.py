@@ -132,6 +132,9 @@ class Categorical(Section):
             raise ValueError(f"`order` is of `encode: ordinal`, and encode is `{self.encode}`")
         if len(set(self.order)) < len(self.order):
             raise ValueError("`order` names a category twice")
+        for key, category in (("fill", self.fill), ("level", self.level)):
+            if self.order and category is not None and category not in self.order:
+                raise ValueError(f"`{key}` is `{category}`, which `order` does not name: it would have no code")
         if self.unknown == "rare" and self.rare is None:
             raise ValueError("`unknown: rare` needs `rare`, which says what the group is")
         return self

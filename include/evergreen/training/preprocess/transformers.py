@@ -163,7 +163,8 @@ class Levels(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         if self.unknown is None:
             values[new] = column.to_numpy(dtype="object")[new]
         elif self.unknown != "missing":
-            values[new] = RARE if self.unknown == "rare" else self.level
+            # A level that is rare itself has become RARE: by its own name no encoder knows it.
+            values[new] = RARE if self.unknown == "rare" else known.get(str(self.level), self.level)
         return values
 
 
