@@ -117,6 +117,8 @@ def test_levels_of_a_category_and_of_a_number() -> None:
     fifths = levels_of(pd.Series(np.arange(100.0)), False, Cut(bins=5))
     assert np.bincount(fifths.place).tolist() == [20] * 5
     assert levels_of(pd.Series([3.0] * 5), False, Cut()).names == ("any",)
+    flag = levels_of(pd.Series([0.0] * 95 + [1.0] * 5), False)
+    assert (flag.names, np.bincount(flag.place).tolist()) == (("under 1", "1 and over"), [95, 5])
     many = levels_of(pd.Series([f"{place:02d}" for place in range(60)] + ["59"]), categorical=True)
     assert (len(many.names), many.left_out, "59" in many.names) == (50, 10, True)
 

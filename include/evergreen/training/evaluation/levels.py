@@ -48,7 +48,9 @@ def _spans(values: pd.Series, cut: Cut) -> Levels:
     known = numbers[np.isfinite(numbers)]
     edges = np.array(cut.edges)
     if not len(edges) and len(known):
-        edges = np.unique(np.quantile(known, np.arange(1, cut.bins) / cut.bins))
+        edges = np.unique(known)  # few values are a level each: quantiles would hide a rare one, as of a 0/1 column
+        if len(edges) > cut.bins:
+            edges = np.unique(np.quantile(known, np.arange(1, cut.bins) / cut.bins))
         edges = edges[edges > known.min()]
     place = np.where(np.isfinite(numbers), np.searchsorted(edges, numbers, "right"), len(edges) + 1)
     names = [*_span_names(edges.tolist()), MISSING]
