@@ -239,6 +239,45 @@ def test_train_refuses_what_was_chosen_for_something_else(
         train(Project.load(project.root))
 
 
+def test_train_says_where_the_search_has_seen_the_gate_window(
+    make_search: MakeSearch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_search("{method: grid, space: {max_leaf_nodes: [7]}}")
+    search(project)
+    with caplog.at_level(logging.WARNING):
+        train(project)
+    assert not caplog.records
+    path = project.root / "params.yaml"
+    path.write_text(path.read_text().replace("gate: {window: 7 days", "gate: {window: 10 days"))
+    with caplog.at_level(logging.WARNING):
+        train(Project.load(project.root))
+    assert "what it chose is judged too kindly" in caplog.text
+
+
+def test_a_step_that_does_not_end_at_the_greatest_value_is_no_warning(make_search: MakeSearch) -> None:
+    project = make_search("{method: grid, space: {max_iter: {int: [5, 24], step: 10}}}")
+    search(project)
+    assert [trial.get("parameters") for trial in written(project)["trials"]] == [
+        None,
+        {"max_iter": 5},
+        {"max_iter": 15},
+    ]
+
+
+def test_another_kind_of_label_is_another_search_with_its_own_options(make_project: Callable[..., Project]) -> None:
+    """Labels of 0 and 1 have the same feature table as numbers and as outcomes."""
+    text = with_search("{space: {max_leaf_nodes: [7]}}").replace("floor: {roc_auc: 0.5}, ", "")
+    binary = make_project(text)
+    write_features(binary)
+    id_ = plan_search(binary).id
+    text = text.replace("value: late > 10}", "value: late > 10, kind: regression}").replace(
+        "max_leaf_nodes", "quantile"
+    )
+    number = make_project(text.replace("[7]", "[0.5]"))
+    assert plan_search(number).cut.folds, "only the regressor has the option"
+    assert plan_search(make_project(text.replace("quantile", "max_leaf_nodes"))).id != id_
+
+
 def test_train_says_that_nothing_was_searched_yet(make_search: MakeSearch, caplog: pytest.LogCaptureFixture) -> None:
     project = make_search()
     with caplog.at_level(logging.WARNING):

@@ -82,7 +82,9 @@ def plan_search(project: Project) -> Plan:
 def _id(params: Params, features: str) -> str:
     """The same for the same trials; a build's is its own, since a build may run other code than the one before it."""
     sections = params.model_dump(
-        mode="json", by_alias=True, include={"time_zone", "preprocess", "training", "gate", "search"}
+        mode="json",
+        by_alias=True,
+        include={"time_zone", "prediction", "features", "preprocess", "training", "gate", "search"},
     )
     sections["search"] = {key: value for key, value in sections["search"].items() if key not in _ELSEWHERE}
     digest = hashlib.sha256(json.dumps([sections, features], sort_keys=True).encode()).hexdigest()

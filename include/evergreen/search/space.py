@@ -21,8 +21,9 @@ STARTUP = 10  # of Optuna's trials are random: it learns from what they gave
 
 def check_space(params: Params) -> None:
     """Raise ParamsError for a parameter that the estimator does not have, naming those that it has."""
-    estimator = find(params.training.estimator)
-    known = estimator.known_options()
+    kind = params.prediction.label.kind
+    estimator = find(params.training.estimator, kind)
+    known = estimator.known_options(kind)
     for name in params.search.space:
         if name not in known:
             raise ParamsError(
@@ -36,6 +37,8 @@ def suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> None:
         trial.suggest_categorical(name, parameter.choices)
         return
     low, high = parameter.range
+    if parameter.step is not None:  # Optuna warns of a range that its steps do not end
+        high = float(str(parameter.points()[-1]))
     if parameter.int_ is not None:
         trial.suggest_int(name, int(low), int(high), step=int(parameter.step or 1), log=parameter.log)
     else:

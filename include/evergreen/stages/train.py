@@ -70,7 +70,7 @@ def train(project: Project) -> TrainResult:
         meta = read_frame(features, META)
         parts = split(meta, project.params)
         folds = fold_of(meta["_time"], project.params)[parts.model]
-        recipe = Recipe.candidate(project.params, chosen_options(project.search, project.params))
+        recipe = Recipe.candidate(project.params, chosen_options(project.search, project.params, parts.judge_from))
         fitted = _fit_all(project, features, _jobs(project.params, recipe, meta, parts, folds), meta, parts)
         hashes = {
             name: _save(project.build / f"{name}.pkl", fitted.get(name)) for name in ("model", "twin", "baseline")

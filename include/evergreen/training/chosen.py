@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from evergreen.clock import format_time
 from evergreen.errors import EvergreenError
 from evergreen.files import write_atomic
 from evergreen.params import Params
@@ -114,11 +115,20 @@ class SearchRecord(BaseModel):
 NONE = SearchRecord(method="none")
 
 
-def chosen_options(path: Path, params: Params) -> dict[str, Any]:
-    """What search.json adds to training.options. Raises EvergreenError where it is of another space or estimator."""
+def chosen_options(path: Path, params: Params, judge_from: datetime) -> dict[str, Any]:
+    """What search.json adds to training.options. Raises EvergreenError where it is of another space or estimator.
+
+    Warns of a search that has looked at labels known after `judge_from`, the gate window's start.
+    """
     record = SearchRecord.read(path)
     if why := record.misfit(params):
         raise EvergreenError(f"{path} does not go with params.yaml: {why}; {AGAIN}")
     if record.method == "none" and params.search.space:
         log.warning("search.json holds no search yet: training with training.options alone; to search, %s", AGAIN)
+    if record.cutoff is not None and record.cutoff > judge_from:
+        log.warning(
+            "the search has looked at labels known up to %s, and the gate window of this build begins at %s: what it "
+            "chose is judged too kindly; %s",
+            format_time(record.cutoff), format_time(judge_from), AGAIN,
+        )  # fmt: skip
     return record.chosen
