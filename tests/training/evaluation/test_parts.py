@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from fairlearn import metrics as fairlearn
 
 from evergreen.params.evaluation import Cost, Cut
+from evergreen.training.evaluation.fairness import fairness_of
 from evergreen.training.evaluation.levels import levels_of
 from evergreen.training.metrics import cheapest_threshold, confusion
 from tests.training.evaluation.scenes import Scene
@@ -200,6 +202,19 @@ def test_a_difference_has_an_interval_of_the_two_groups_farthest_apart() -> None
     same = drawn(3000)
     (alike,) = Scene("binary", *same, sensitive=("team",)).evaluation.fairness
     assert alike.difference["selection_rate"].value < 0.06
+
+
+def test_groups_that_are_treated_alike_are_seldom_called_different() -> None:
+    """The two of eight that are farthest apart are so by chance."""
+    wrong = []
+    for seed in range(30):
+        y, p = drawn(3000, seed)
+        group = np.array([f"group {number}" for number in np.random.default_rng(seed).integers(0, 8, 3000)])
+        scene = Scene("binary", y, p, columns={"group": group.astype("object")}, resamples=1000)
+        judged = replace(scene.judged, categorical=("group",))
+        apart = fairness_of(judged, scene.days, scene.options, "group").difference["selection_rate"]
+        wrong.append(apart.low > 0)
+    assert np.mean(wrong) < 0.3  # 0.1 is meant; of the pair alone it would be more than half
 
 
 def test_small_groups_are_counted_and_not_compared() -> None:

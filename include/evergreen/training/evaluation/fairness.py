@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from evergreen.params.evaluation import Evaluation as Options
@@ -26,7 +28,8 @@ def fairness_of(judged: Judged, days: Days, options: Options, column: str) -> Fa
     """The groups of one sensitive column that have rows enough, and how far apart they are.
 
     For a binary model the difference of `selection_rate` is demographic parity's, and `equalized_odds` is the larger
-    of the differences of the true positive rate (`recall`) and the false positive rate.
+    of the differences of the true positive rate (`recall`) and the false positive rate. Two groups are the farthest
+    apart of many by chance too: intervals allow for every pair that could have been.
     """
     import numpy as np
 
@@ -39,7 +42,7 @@ def fairness_of(judged: Judged, days: Days, options: Options, column: str) -> Fa
     if len(compared) > 1:
         rows = np.flatnonzero(np.isin(levels.place, compared))
         apart, share, ends = _frame(judged, rows, levels.place[rows])
-        own = days.take(rows)
+        own = _of_all_pairs(days.take(rows), len(compared))
         resampled = {place: _resampled(judged, days, np.flatnonzero(levels.place == place)) for place in compared}
         for name in shown:
             low, high = (resampled[place][name] for place in ends[name])
@@ -49,6 +52,11 @@ def fairness_of(judged: Judged, days: Days, options: Options, column: str) -> Fa
         if judged.kind == "binary":
             difference["equalized_odds"] = _larger(difference["recall"], difference["false_positive_rate"])
     return Fairness(column=column, groups=tuple(groups), difference=difference, ratio=ratio)
+
+
+def _of_all_pairs(days: Days, groups: int) -> Days:
+    """Days whose intervals hold for all pairs of groups at once, by Bonferroni's inequality."""
+    return replace(days, confidence=1 - (1 - days.confidence) / math.comb(groups, 2))
 
 
 def _frame(judged: Judged, rows: Any, groups: Any) -> tuple[dict[str, float], dict[str, float], dict[str, Any]]:
