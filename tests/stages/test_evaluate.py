@@ -109,6 +109,21 @@ def test_a_rule_learns_from_a_sliding_window_as_the_twin_does(make_project) -> N
     assert found == pytest.approx(((window["_label"] - twin["_label"].mean()) ** 2).mean())
 
 
+def test_the_baseline_is_judged_at_a_threshold_of_its_own(make_project) -> None:
+    """Weights of the twin's shift the twin's probabilities and threshold, and are none of the baseline's."""
+    found = []
+    for more in ("", ", class_weight: {true: 40}"):
+        project = make_project(SMALL.replace("min_labels: 50", f"min_labels: 50{more}"))
+        write_features(project)
+        train(project)
+        found.append(evaluate(project).baseline)
+        judged = Evaluation.read(project.build / "evaluation.json").baselines[-1]
+        assert judged.name == "model"
+        assert judged.metrics["f1"].value == pytest.approx(found[-1]["f1"])
+    assert found[0] == found[1]
+    assert found[0]["f1"] > 0
+
+
 def test_costs_choose_the_threshold_on_rows_that_are_not_judged(make_project) -> None:
     project = make_project(
         SMALL.replace("evaluation: {", "evaluation: {cost: {false_negative: 5, false_positive: 1}, ")

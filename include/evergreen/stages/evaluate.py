@@ -16,7 +16,6 @@ from evergreen.project import Project
 from evergreen.training.artifacts import load_model, predict
 from evergreen.training.curves import curves_of, write_curves
 from evergreen.training.evaluation.assess import assess
-from evergreen.training.evaluation.baselines import rule_columns
 from evergreen.training.evaluation.days import Days
 from evergreen.training.evaluation.judged import Judged
 from evergreen.training.evaluation.records import Threshold
@@ -55,26 +54,36 @@ def evaluate(project: Project) -> EvaluateResult:
         y = rows["_label"].to_numpy(dtype="float64")
         twin = load_model(build / "twin.pkl", record.twin_sha256)
         p = predict(twin, rows)
-        p_baseline = None
-        if record.baseline_sha256:
-            p_baseline = predict(load_model(build / "baseline.pkl", record.baseline_sha256), rows)
+        trained = _trained(project, record)
         threshold = _threshold(project, record) if record.kind == "binary" else None
         chosen = threshold.value if threshold else None
+        p_baseline, its_chosen = None, None
+        if record.baseline_sha256:
+            baseline = load_model(build / "baseline.pkl", record.baseline_sha256)
+            p_baseline = predict(baseline, rows)
+            # Its own: at the twin's, a class weight of the twin's alone would make it look hopeless.
+            its_chosen = _best(project, trained["_label"].to_numpy(), predict(baseline, trained)) if threshold else None
         write_table(_judged(rows, p, p_baseline, len(record.classes)), build / "judged.parquet")
         point("evaluate.judged")
-        result = _result(record, y, p, p_baseline, chosen)
-        options = project.params.evaluation
-        judged = Judged(record.kind, rows, y, p, p_baseline, record.categorical, chosen, options.cost)
-        _assess(project, record, judged, threshold, twin)
+        result = _result(record, y, p, chosen, p_baseline, its_chosen)
+        cost = project.params.evaluation.cost
+        judged = Judged(record.kind, rows, y, p, p_baseline, record.categorical, chosen, cost, its_chosen)
+        _assess(project, record, judged, threshold, twin, trained)
     write_atomic(build / "metrics.json", _metrics(result, y, p, chosen))
     return result
 
 
-def _assess(project: Project, record: TrainingRecord, judged: Judged, threshold: Threshold | None, twin: Any) -> None:
+def _assess(
+    project: Project,
+    record: TrainingRecord,
+    judged: Judged,
+    threshold: Threshold | None,
+    twin: Any,
+    trained: pd.DataFrame,
+) -> None:
     """Write evaluation.json and the curves."""
     params, build = project.params, project.build
     days = Days.of(judged.rows["_time"], params.time_zone, params.evaluation)
-    trained = _trained(project, record)
     said = partial(predict, twin)
     evaluation = assess(
         judged, days, params.evaluation, trained, said, record.features, threshold, params.time_zone, record.classes
@@ -87,9 +96,8 @@ def _assess(project: Project, record: TrainingRecord, judged: Judged, threshold:
 
 def _trained(project: Project, record: TrainingRecord) -> pd.DataFrame:
     """The twin's training rows, as train split them: the last `twin_rows` that were known before the window."""
-    columns = rule_columns(project.params.evaluation, record.categorical)
     bounds = [("_label_known_at", "<=", clock.naive(record.judge_from))]
-    rows = read_frame(project.build / "features.parquet", [*columns, "_label", "_label_known_at"], bounds)
+    rows = read_frame(project.build / "features.parquet", [*record.features, "_label", "_label_known_at"], bounds)
     known = rows[rows["_label"].notna()].sort_values("_label_known_at", kind="stable")
     return known.iloc[max(len(known) - record.twin_rows, 0) :].reset_index(drop=True)
 
@@ -106,9 +114,12 @@ def _threshold(project: Project, record: TrainingRecord) -> Threshold:
     bounds = [("_label_known_at", "<=", clock.naive(record.judge_from))]
     reference = read_frame(project.build / "reference.parquet", columns, bounds)
     y, p = reference["_label"].to_numpy(), reference["p"].to_numpy()
-    if cost := project.params.evaluation.cost:
-        return Threshold(value=cheapest_threshold(y, p, cost), by="cost", rows=len(y))
-    return Threshold(value=best_threshold(y, p), by="f1", rows=len(y))
+    return Threshold(value=_best(project, y, p), by="cost" if project.params.evaluation.cost else "f1", rows=len(y))
+
+
+def _best(project: Project, y: Any, p: Any) -> float:
+    cost = project.params.evaluation.cost
+    return cheapest_threshold(y, p, cost) if cost else best_threshold(y, p)
 
 
 def _judged(rows: pd.DataFrame, p: Any, p_baseline: Any, classes: int) -> Any:
@@ -117,17 +128,19 @@ def _judged(rows: pd.DataFrame, p: Any, p_baseline: Any, classes: int) -> Any:
     return table.append_column("p_baseline", baseline)
 
 
-def _result(record: TrainingRecord, y: Any, p: Any, p_baseline: Any, threshold: float | None) -> EvaluateResult:
-    def figures(said: Any) -> dict[str, float | None]:
-        if threshold is not None:
-            return finite(binary_metrics(y, said, threshold))
+def _result(
+    record: TrainingRecord, y: Any, p: Any, threshold: float | None, p_baseline: Any, baseline_threshold: float | None
+) -> EvaluateResult:
+    def figures(said: Any, at: float | None) -> dict[str, float | None]:
+        if at is not None:
+            return finite(binary_metrics(y, said, at))
         return finite(metrics_of(record.kind, y, said))
 
     return EvaluateResult(
         rows=len(y),
         positives=int(y.sum()) if record.kind == "binary" else None,
-        metrics=figures(p),
-        baseline=None if p_baseline is None else figures(p_baseline),
+        metrics=figures(p, threshold),
+        baseline=None if p_baseline is None else figures(p_baseline, baseline_threshold),
     )
 
 

@@ -121,11 +121,11 @@ def _means(keys: Any, outcomes: Any, base: Any, count: int) -> Any:
 
 
 def _threshold(judged: Judged, guess: Guess, labels: Any) -> float | None:
-    """What a team would choose on the rows that the guess learned from; the baseline model takes the twin's."""
+    """What a team would choose on the rows that the guess learned from; the baseline model's is given."""
     from evergreen.training.metrics import best_threshold, cheapest_threshold
 
     if judged.kind != "binary" or guess.learned is None:
-        return judged.threshold
+        return judged.threshold if judged.baseline_threshold is None else judged.baseline_threshold
     if judged.cost:
         return cheapest_threshold(labels, guess.learned, judged.cost)
     return best_threshold(labels, guess.learned)

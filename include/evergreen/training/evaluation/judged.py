@@ -25,6 +25,7 @@ class Judged:
     categorical: tuple[str, ...]
     threshold: float | None  # of a binary model
     cost: Cost | None = None
+    baseline_threshold: float | None = None  # the baseline model's own; null: that of the twin
 
     def tally(self, days: Days, rows: Any = slice(None), full: bool = False) -> Tally:
         """The twin's figures of some rows; `full` has those too that take longer."""
