@@ -84,5 +84,15 @@ def test_the_monitor_of_the_stages_measures_the_same_windows(tmp_path: Path) -> 
         assert [rule["alarm"] for rule in record["rules"]] == [rule.alarm for rule in mine.rules]
 
 
+def test_a_retrain_within_a_day_serves_every_row_from_its_moment_on(tmp_path: Path) -> None:
+    """Its cut-off is the midnight that follows, and labels of rows that it serves are known by then."""
+    path = world(tmp_path).root / "params.yaml"
+    text = path.read_text().replace("known_at: due + interval 1 day", "known_at: due + interval 2 hours")
+    path.write_text(text.replace("monitoring: {min_rows: 50}", "monitoring: {min_rows: 10, window: 36 hours}"))
+    scene, found = replayed(Project.load(path.parent), tmp_path / "cache", Policy("triggers", "triggers"))
+    assert any(one.as_of.astimezone(scene.params.zone).hour for one in found.retrains), "one stands at noon"
+    assert np.isfinite(found.p[scene.served(scene.start, scene.end)]).all()
+
+
 def _without_names(reason: str) -> str:
     return re.sub(r"20\d\d[-\dT:Za-f]*", "<build>", json.dumps(reason))

@@ -64,6 +64,17 @@ def test_one_class_and_no_rows_are_not_defined() -> None:
     assert (shown.value, shown.low, shown.high) == (None, None, None)
 
 
+def test_a_missing_prediction_leaves_its_days_undefined_and_no_other(
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    y, p, day = rows
+    p = np.where(np.arange(600) == np.flatnonzero(day == 4)[0], np.nan, p)
+    for measure in measures(COST):
+        table = measure.by_day(y, p, day, DAYS)
+        assert np.isnan(table.figures(drawn(DAYS, 5, 0), np.arange(DAYS))[0]), measure.name
+        assert np.isfinite(table.figures(drawn(4, 5, 0), np.arange(4))).all(), measure.name
+
+
 def test_an_interval_with_an_undefined_resample_or_one_day_is_left_open() -> None:
     assert figure(np.array([0.7, 0.6, np.nan]), 9, 0.9).low is None
     assert figure(np.array([0.7, 0.7, 0.7]), 1, 0.9).high is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from evergreen.backtest.fits import _read
 from evergreen.backtest.run import backtest, page_of
 from evergreen.project import Project
 from tests.backtest.worlds import END, world
@@ -89,6 +91,18 @@ def test_a_half_written_fit_is_made_again(undisturbed: Project, tmp_path: Path) 
     backtest(project, END, processes=1)
     assert bytes_of(project) == bytes_of(undisturbed)
     assert not list(damaged.parent.glob(".*"))
+
+
+def test_a_kept_fit_with_any_byte_altered_is_the_same_or_none(undisturbed: Project, tmp_path: Path) -> None:
+    kept = next((undisturbed.home.backtest("small") / "fits").glob("*.npz"))
+    content, whole = kept.read_bytes(), _read(kept)
+    assert whole is not None
+    place = tmp_path / "altered.npz"
+    headers = [*range(200), *range(len(content) - 400, len(content))]
+    for at, bit in itertools.product(headers, range(8)):
+        place.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+        found = _read(place)
+        assert found is None or (found.sha256 == whole.sha256 and found.p.tobytes() == whole.p.tobytes())
 
 
 def test_two_processes_killed_in_the_middle_leave_nothing_running_and_go_on(

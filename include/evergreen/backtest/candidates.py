@@ -61,11 +61,13 @@ def candidate(history: History, params: Params, as_of: datetime) -> Candidate:
     recipe = Recipe.candidate(params)
     # The twin is compared as long as the model has learned from rows of a gate window: one window more at most.
     until = clock.back(parts.cutoff, -params.gate.window, params.zone)
+    # Within a day the cut-off lies after the moment: what becomes known between the two was not learned from either.
+    served = _unseen(history, min(parts.cutoff, as_of))
     return Candidate(
         as_of=as_of,
         params=params,
         split=parts,
-        model=Job(f"model of {name}{_learned(params)}", recipe, parts.model, _unseen(history, parts.cutoff)),
+        model=Job(f"model of {name}{_learned(params)}", recipe, parts.model, served),
         twin=Job(f"twin of {name}{_learned(params)}", recipe, parts.twin, _unseen(history, parts.judge_from, until)),
         fold=fold_of(meta["_time"].iloc[parts.model], params),
     )

@@ -163,5 +163,6 @@ def _read(place: Path) -> Outcome | None:
     try:
         with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as found:
             return Outcome(str(found["sha256"]), found["p"])
-    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError):
+        # The last is what zipfile says of a method or an encryption that nobody wrote.
         return None

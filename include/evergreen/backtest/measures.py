@@ -77,6 +77,8 @@ class RocAuc:
         """Pairs won by day of the positive and day of the negative row."""
         import numpy as np
 
+        counts = [np.bincount(day[y == value], minlength=count).astype("float64") for value in (1, 0)]
+        missing = np.bincount(day[~np.isfinite(p)], minlength=count) > 0  # else they would rank above all others
         order = np.argsort(p, kind="stable")
         y, p, day = y[order], p[order], day[order]
         positive, of = p[y == 1], day[y == 1]
@@ -84,8 +86,8 @@ class RocAuc:
         for other, negative in enumerate(_per_day(p[y == 0], day[y == 0], count)):
             below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
             wins[:, other] = np.bincount(of, weights=below / 2, minlength=count)
-        sides = [np.bincount(day[y == value], minlength=count).astype("float64") for value in (1, 0)]
-        return _Pairs(wins, *sides)
+        wins[missing] = np.nan
+        return _Pairs(wins, *counts)
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class Costs:
         warned = p >= warns_from(self.cost)
         missed, needless = (y == 1) & ~warned, (y == 0) & warned
         costs = np.where(missed, self.cost.false_negative, 0.0) + np.where(needless, self.cost.false_positive, 0.0)
-        return mean_by_day(PER * costs, day, count)
+        return mean_by_day(np.where(np.isfinite(p), PER * costs, np.nan), day, count)
 
 
 @dataclass(frozen=True)
