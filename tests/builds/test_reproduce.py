@@ -26,6 +26,7 @@ from evergreen.project import Project
 from evergreen.registry.lineage import disagreements, find_build
 from evergreen.stages.track import track
 from tests.finished import finish, make_clone, open_with_snapshot
+from tests.servers import free_port
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +170,23 @@ def test_differences_are_said_column_by_column_and_key_by_key(tmp_path: Path) ->
     gone = differences(locks[0], _lock({"build/same": "0", "build/new": "1"}), recorded, made)
     assert "build/new: made, and not recorded" in gone
     assert "build/plots: recorded, and not made" in gone
+
+
+def test_lists_of_a_multiclass_label_are_compared_too(tmp_path: Path) -> None:
+    for folder, p in (("recorded", [[0.2, 0.8], None, [0.5, 0.5]]), ("made", [[0.2, 0.8], None, [0.4, 0.6]])):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.table({"_key": ["k1", "k2", "k3"], "p": p}), tmp_path / folder / "judged.parquet")
+    locks = [_lock({"build/judged.parquet": md5}) for md5 in ("1", "2")]
+    assert differences(*locks, tmp_path / "recorded", tmp_path / "made") == [
+        "build/judged.parquet: column p differs in 1 rows, first of k3: [0.5, 0.5] -> [0.4, 0.6]"
+    ]
+
+
+def test_mlflow_that_is_down_costs_no_result(build: Build, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    result = reproduce(project, build.id)
+    assert result.identical
+    assert [text.split(" at ")[0] for text in result.registry] == ["not compared with MLflow: MLflow"]
 
 
 def _lock(outs: dict[str, str]) -> str:

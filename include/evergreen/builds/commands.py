@@ -28,7 +28,7 @@ def reproduce(
     for title, texts in (
         ("differs", result.differences),
         ("this environment is another", result.environment),
-        ("MLflow says otherwise", result.registry),
+        ("MLflow", result.registry),
     ):
         for text in texts:
             typer.echo(f"{title}: {text}")

@@ -62,7 +62,7 @@ def _columns(recorded: Path, made: Path) -> list[str]:
     """Which columns of two Parquet files differ, in how many rows, and where first."""
     import pyarrow.parquet as pq
 
-    was, now = (pq.read_table(path).to_pandas() for path in (recorded, made))
+    was, now = (_comparable(pq.read_table(path)).to_pandas() for path in (recorded, made))
     if list(was.columns) != list(now.columns):
         return [f"columns {', '.join(now.columns)}, recorded {', '.join(was.columns)}"]
     if len(was) != len(now):
@@ -76,6 +76,17 @@ def _columns(recorded: Path, made: Path) -> list[str]:
             values = f"{was[name].iloc[first]} -> {now[name].iloc[first]}"
             found.append(f"column {name} differs in {int(differing.sum()):,} rows, first of {key}: {values}")
     return found or ["other bytes, equal values"]
+
+
+def _comparable(table: Any) -> Any:
+    """The table with lists, such as the probabilities of several classes, as the texts that they are shown as."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            said = [None if value is None else str(value) for value in table[field.name].to_pylist()]
+            table = table.set_column(place, field.name, pa.array(said, pa.string()))
+    return table
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evergreen.builds.differences import changed, differences, outputs
 from evergreen.builds.rebuild import Rebuilt, rebuilt
+from evergreen.errors import RegistryError
 from evergreen.project import Project
 from evergreen.registry.lineage import disagreements, find_build
 
@@ -26,7 +27,7 @@ class ReproduceResult(BaseModel):
     outputs: dict[str, str]  # the recorded MD5 of each
     differences: list[str]
     environment: list[str]  # what this environment has otherwise than the one that made the build
-    registry: list[str]  # what MLflow says otherwise than the build's tag
+    registry: list[str]  # what MLflow says otherwise than the build's tag, or why it was not asked
     worktree: str | None  # where it was left
 
 
@@ -50,9 +51,17 @@ def reproduce(project: Project, which: str, keep: bool = False) -> ReproduceResu
             outputs=outputs(again.lock),
             differences=found,
             environment=_environment(again),
-            registry=disagreements(project, build, again.lock, again.recorded, snapshot),
+            registry=_registry(project, build, again, snapshot),
             worktree=str(again.made.root) if keep else None,
         )
+
+
+def _registry(project: Project, build: str, again: Rebuilt, snapshot: str) -> list[str]:
+    """Where MLflow disagrees; that it does not answer now costs nobody what was just made and compared."""
+    try:
+        return disagreements(project, build, again.lock, again.recorded, snapshot)
+    except RegistryError as error:
+        return [f"not compared with MLflow: {error}"]
 
 
 def _environment(again: Rebuilt) -> list[str]:
