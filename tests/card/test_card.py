@@ -79,6 +79,31 @@ def test_limits_say_what_the_figures_do_not(facts: Facts) -> None:
     assert len(said) == len(weak) > 0
 
 
+def test_a_sliding_window_is_no_negative_number_of_rows(facts: Facts) -> None:
+    """The model's window moves on, so it may have learned from fewer rows than the twin."""
+    fewer = facts.training.model_copy(update={"rows": 900, "twin_rows": 1000})
+    said = limits_of(replace(facts, training=fewer))[0]
+    assert "(900 rows, the twin from 1,000)" in said
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        (Figure(value=0.0, low=0.0, high=0.0), None),
+        (Figure(value=0.3), "The window is too short for intervals."),
+        (Figure(value=None), "Its log_loss is not defined for the judged rows"),
+    ],
+)
+def test_an_interval_that_begins_at_0_is_one(facts: Facts, figure: Figure, expected: str | None) -> None:
+    evaluation = facts.evaluation.model_copy(update={"metrics": {"log_loss": figure}})
+    said = [
+        text for text in limits_of(replace(facts, evaluation=evaluation)) if "interval" in text or "defined" in text
+    ]
+    said = [text for text in said if not text.startswith("One window")]
+    assert [text for text in said if expected is None or not text.startswith(expected)] == []
+    assert bool(said) == (expected is not None)
+
+
 def test_a_feature_is_told_as_it_is_defined() -> None:
     features = Features.model_validate(
         {

@@ -18,7 +18,7 @@ def _judged(facts: Facts) -> Iterator[str]:
     training, evaluation = facts.training, facts.evaluation
     yield (
         "The figures are the twin's: trained up to the gate window and judged on it. The model that serves has learned "
-        f"from that window too ({training.rows - training.twin_rows:,} rows more) and is itself not judged."
+        f"from that window too ({training.rows:,} rows, the twin from {training.twin_rows:,}) and is itself not judged."
     )
     yield (
         f"One window of {evaluation.days} days judges it. Intervals resample its days: they say how sure a figure is "
@@ -26,7 +26,10 @@ def _judged(facts: Facts) -> Iterator[str]:
     )
     if facts.params.training.window:
         yield f"It has learned from {format_duration(facts.params.training.window)} alone."
-    if not evaluation.metrics.get(evaluation.primary, Figure(value=None)).low:
+    primary = evaluation.metrics.get(evaluation.primary, Figure(value=None))
+    if primary.value is None:
+        yield f"Its {evaluation.primary} is not defined for the judged rows, so nothing here says how good it is."
+    elif primary.low is None:
         yield "The window is too short for intervals."
 
 
