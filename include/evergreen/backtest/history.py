@@ -13,6 +13,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,13 +110,15 @@ def _own_data(data: Path) -> None:
 
 def _key(project: Project, snapshot: str) -> str:
     from evergreen.training.environment import environment
+    from evergreen.training.estimators import find
 
+    packages = [one for one in find(project.params.training.estimator).packages if find_spec(one)]  # else the fit says
     sections = {"time_zone", "tables", "prediction", "features"}
     content = {
         "snapshot": snapshot,
         "params": project.params.model_dump(mode="json", by_alias=True, include=sections),
         "code": _code(),
-        "environment": environment(),
+        "environment": environment(packages),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -5,6 +5,7 @@ Fits are shared between policies and kept; a run that was killed goes on with th
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from evergreen.faults import point
 from evergreen.files import write_atomic
 from evergreen.locks import lock
 from evergreen.project import Project
+from evergreen.training.chosen import SearchRecord, chosen_options
 
 PATIENCE = 2.0  # seconds to wait for another backtest, which takes minutes
 
@@ -40,7 +42,8 @@ def backtest(
     """Replay the history known at `as_of` and write backtest.json and backtest.html; equal inputs give equal bytes.
 
     `committed` takes data/ and snapshot.json rather than the lake. Raises LakeError where there is neither, and
-    EvergreenError where there is too little to replay or a model cannot be trained.
+    EvergreenError where there is too little to replay, a model cannot be trained or search.json does not go with
+    params.yaml.
     """
     from evergreen.backtest.page import write_page
     from evergreen.training.threads import one_thread
@@ -49,11 +52,13 @@ def backtest(
     with lock(project.home, f"{project.name}/backtest", PATIENCE), one_thread():
         for left in cache.rglob(".*.npz.*"):  # by a run that was killed
             left.unlink(missing_ok=True)
+        searched = SearchRecord.read(project.search)
+        project = _tuned(project)
         history = read_history(project, as_of, cache, committed)
         spans = replayed_periods(history, project.params)
         fits = Fits(history.features, cache / "fits", history.key, show, processes)
         try:
-            found = _replayed(project, history, fits, spans)
+            found = _replayed(project, history, fits, spans, searched)
         finally:
             fits.close()
         folder = project.home.reports(project.name) / "backtest"
@@ -68,7 +73,17 @@ def page_of(project: Project) -> Path:
     return project.home.reports(project.name) / "backtest" / "backtest.html"
 
 
-def _replayed(project: Project, history: History, fits: Fits, spans: list[Period]) -> BacktestResult:
+def _tuned(project: Project) -> Project:
+    """The project with what a search chose among its options, as the stage `train` takes them."""
+    training = project.params.training
+    options = {**training.options, **chosen_options(project.search, project.params)}
+    params = project.params.model_copy(update={"training": training.model_copy(update={"options": options})})
+    return dataclasses.replace(project, params=params)
+
+
+def _replayed(
+    project: Project, history: History, fits: Fits, spans: list[Period], searched: SearchRecord
+) -> BacktestResult:
     params = project.params
     scene = Scene(history, fits, params, spans[0].start, spans[-1].end, history.days(params.time_zone))
     chosen = policies(params.backtest)
@@ -82,7 +97,8 @@ def _replayed(project: Project, history: History, fits: Fits, spans: list[Period
         found = replay(scene, policy)
         never = judged.tables(found.p) if never is None else never
         made.append(result(judged, found, never))
-    return _told(project, history, scene, spans, compared, made)
+    notes = _notes(project, history, searched)
+    return _told(project, history, scene, spans, compared, made, notes)
 
 
 def _told(
@@ -92,6 +108,7 @@ def _told(
     spans: list[Period],
     compared: tuple[Measure, ...],
     made: list[PolicyResult],
+    notes: tuple[str, ...],
 ) -> BacktestResult:
     total, settings = made[0].total, project.params.backtest
     return BacktestResult(
@@ -113,11 +130,11 @@ def _told(
         },
         policies=tuple(made),
         suspicions=suspicions(made, settings.leak),
-        notes=_notes(project, history),
+        notes=notes,
     )
 
 
-def _notes(project: Project, history: History) -> tuple[str, ...]:
+def _notes(project: Project, history: History, searched: SearchRecord) -> tuple[str, ...]:
     """What a reader must know of how this was made."""
     found = []
     if corrected := history.corrected():
@@ -125,6 +142,11 @@ def _notes(project: Project, history: History) -> tuple[str, ...]:
             f"The labels of {corrected:,} rows were corrected after they were first known. The history holds their "
             "newest value alone: before its correction such a row counts as one without a label, so it trains and "
             "judges nothing; the figures are of the newest values."
+        )
+    if searched.chosen and searched.cutoff:
+        found.append(
+            f"A search chose {', '.join(searched.chosen)} on labels known by {searched.cutoff:%Y-%m-%d}, and every "
+            "model here has them: up to that day all policies, never among them, know more than they could have."
         )
     if project.params.evaluation.cost is None and project.params.prediction.label.kind == "binary":
         found.append("No cost is shown: evaluation.cost in params.yaml says what a miss and a needless warning cost.")
