@@ -53,7 +53,7 @@ def backtest(
         for left in cache.rglob(".*.npz.*"):  # by a run that was killed
             left.unlink(missing_ok=True)
         searched = SearchRecord.read(project.search)
-        project = _tuned(project)
+        project = _tuned(project, as_of)
         history = read_history(project, as_of, cache, committed)
         spans = replayed_periods(history, project.params)
         fits = Fits(history.features, cache / "fits", history.key, show, processes)
@@ -73,10 +73,13 @@ def page_of(project: Project) -> Path:
     return project.home.reports(project.name) / "backtest" / "backtest.html"
 
 
-def _tuned(project: Project) -> Project:
-    """The project with what a search chose among its options, as the stage `train` takes them."""
+def _tuned(project: Project, as_of: datetime) -> Project:
+    """The project with what a search chose among its options, as the stage `train` takes them.
+
+    That it has looked at labels of gate windows before `as_of` is in the notes of the page, not in a warning.
+    """
     training = project.params.training
-    options = {**training.options, **chosen_options(project.search, project.params)}
+    options = {**training.options, **chosen_options(project.search, project.params, as_of)}
     params = project.params.model_copy(update={"training": training.model_copy(update={"options": options})})
     return dataclasses.replace(project, params=params)
 
