@@ -113,6 +113,7 @@ def make_case(seed: int, kind: str) -> Case:
         },
         "preprocess": {},
         "training": {"estimator": "hist_gradient_boosting", "options": {"early_stopping": False, "max_iter": 20}},
+        "search": {"space": {}},
         "evaluation": {},
         "gate": {"window": "14 days", "floor": {"roc_auc": 0.6}, "min_rows": 200},
         "monitoring": {"min_rows": 100},
