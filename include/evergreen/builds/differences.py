@@ -40,7 +40,7 @@ def differences(lock: str, lock_made: str, recorded: Path | None, made: Path) ->
 
 def changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """`key: recorded -> made` of the values that differ, nested keys joined by dots."""
-    one, other = dict(_flat(was)), dict(_flat(now))
+    one, other = dict(flat(was)), dict(flat(now))
     keys = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
     texts = [f"{key}: {one.get(key)} -> {other.get(key)}" for key in keys[:SHOWN]]
     return texts + ([f"and {len(keys) - SHOWN} more"] if len(keys) > SHOWN else [])
@@ -93,9 +93,10 @@ def _bytes(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The tree's leaves, nested keys joined by dots."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -6,13 +6,14 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen.builds.commit import Commit
+from evergreen.builds.differences import flat, outputs
 from evergreen.clock import format_time
 from evergreen.project import Project
 from evergreen.registry.bundle import Bundle
@@ -62,7 +63,7 @@ def params(outcome: Outcome) -> dict[str, str]:
     tree = outcome.project.params.model_dump(mode="json", include=set(_SECTIONS))
     names = {"features": ", ".join(outcome.bundle.training.features)}
     names |= {f"search.chosen.{key}": str(value) for key, value in outcome.search.chosen.items()}
-    return {key: str(value) for key, value in _flat(tree)} | names
+    return {key: str(value) for key, value in flat(tree)} | names
 
 
 def metrics(outcome: Outcome) -> dict[str, float]:
@@ -73,7 +74,7 @@ def metrics(outcome: Outcome) -> dict[str, float]:
     from evergreen.training.evaluation import Evaluation
 
     tree = json.loads((outcome.project.build / "metrics.json").read_text())
-    found = {key: float(value) for key, value in _flat(tree) if value is not None}
+    found = {key: float(value) for key, value in flat(tree) if value is not None}
     path = outcome.project.build / EVALUATION
     if path.exists():
         found |= {f"evaluation.{key}": value for key, value in Evaluation.read(path).headlines()}
@@ -83,7 +84,7 @@ def metrics(outcome: Outcome) -> dict[str, float]:
 def tags(outcome: Outcome) -> dict[str, str]:
     """Where everything came from."""
     commit, tag = outcome.commit.sha, outcome.commit.tag
-    hashes = {f"dvc.md5.{path}": md5 for path, md5 in _outputs(outcome.project)}
+    hashes = {f"dvc.md5.{path}": md5 for path, md5 in outputs((outcome.project.root / "dvc.lock").read_text()).items()}
     return hashes | {
         "mlflow.source.git.commit": commit,
         "mlflow.source.name": tag,
@@ -138,22 +139,6 @@ def log_files(client: MlflowClient, run: str, outcome: Outcome, card: Path | Non
         if card is not None:
             shutil.copy(card, folder / "card.html")
         client.log_artifacts(run, str(folder))
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _outputs(project: Project) -> Iterator[tuple[str, str]]:
-    """(path, md5) of every output in dvc.lock."""
-    stages = _yaml(project.root / "dvc.lock")["stages"]
-    for stage in stages.values():
-        for output in stage.get("outs", ()):
-            yield output["path"], output["md5"]
 
 
 def _snapshot_md5(project: Project) -> Iterator[tuple[str, str]]:
