@@ -131,7 +131,7 @@ def _resend(project: Project, outcomes: object) -> None:
     from evergreen.stages.ingest import ingest
     from evergreen.stages.validate import validate
 
-    frame = outcomes.assign(due=outcomes["due"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))  # type: ignore[attr-defined, index]
+    frame = outcomes.assign(due=outcomes["due"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
     (project.root / "drops" / "outcomes-900.csv").write_text(frame.to_csv(index=False))
     ingest(project, "outcomes", END)
     validate(project, "outcomes")

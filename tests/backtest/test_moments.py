@@ -10,7 +10,7 @@ ZONE = ZoneInfo("America/New_York")
 
 
 def local(*numbers: int) -> datetime:
-    return datetime(*numbers, tzinfo=ZONE).astimezone(UTC)  # type: ignore[arg-type, misc]
+    return datetime(*numbers, tzinfo=ZONE).astimezone(UTC)
 
 
 def test_months_begin_at_local_midnights_across_daylight_saving_and_years() -> None:

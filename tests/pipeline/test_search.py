@@ -118,6 +118,7 @@ ASKED = """
 import sys
 from evergreen.builds import build as builds, search
 from evergreen.clock import parse_time
+from evergreen.errors import BuildError
 from evergreen.project import Project
 from evergreen.training.chosen import SearchRecord
 project = Project.load(sys.argv[1])
@@ -126,7 +127,7 @@ with open("/dev/null", "w") as sys.stdout:
 sys.stdout = sys.__stdout__
 try:
     search.plan(project, build, asked=True)
-except Exception as error:
+except BuildError as error:
     print(error, file=sys.stderr)
 print(search.plan(project, build))
 print(SearchRecord.read(builds.ensure_build(project, build).project.search).method)

@@ -55,8 +55,8 @@ def measures(cost: Cost | None, kind: Kind = "binary", spread: float = 1.0) -> t
             RowMean("mse", "mean square error", "mse", digits=max(0, 2 * digits - 2)),
         )
     if kind == "multiclass":
-        return LogLoss(), RowMean("brier", "Brier score", "brier")
-    return (RocAuc(), LogLoss(), *([Costs(cost)] if cost else []))
+        return LOG_LOSS, RowMean("brier", "Brier score", "brier")
+    return (RocAuc(), LOG_LOSS, *([Costs(cost)] if cost else []))
 
 
 def warns_from(cost: Cost) -> float:
@@ -104,22 +104,6 @@ class _Pairs:
 
 
 @dataclass(frozen=True)
-class LogLoss:
-    """The mean logarithmic loss in nats, of a binary label or of several classes."""
-
-    name: str = "log_loss"
-    title: str = "log-loss"
-    lower_is_better: bool = True
-    digits: int = 3
-
-    def by_day(self, y: NDArray[np.float64], p: NDArray[np.float64], day: NDArray[np.int64], count: int) -> Days:
-        """Sums of losses."""
-        from evergreen.registry.bootstrap import row_losses
-
-        return mean_by_day(row_losses("log_loss", y, p), day, count)
-
-
-@dataclass(frozen=True)
 class RowMean:
     """The mean of a loss of each row, as the gate knows it."""
 
@@ -134,6 +118,9 @@ class RowMean:
         from evergreen.registry.bootstrap import row_losses
 
         return mean_by_day(row_losses(self.loss, y, p), day, count)
+
+
+LOG_LOSS = RowMean("log_loss", "log-loss", "log_loss")
 
 
 @dataclass(frozen=True)
