@@ -31,11 +31,12 @@ stages:
       - build/twin.pkl
       - build/baseline.pkl
       - build/reference.parquet
+      - build/validation.parquet
       - build/sample.parquet
       - build/training.json
   evaluate:
     cmd: evergreen evaluate
-    deps: [build/features.parquet, build/twin.pkl, build/baseline.pkl, build/reference.parquet, build/training.json]
+    deps: [build/features.parquet, build/twin.pkl, build/baseline.pkl, build/validation.parquet, build/training.json]
     params: [time_zone, evaluation]
     outs: [build/judged.parquet, build/evaluation.json, build/plots]
     metrics: [build/metrics.json]

@@ -82,6 +82,8 @@ def test_a_number_is_trained_evaluated_and_judged(make_project: Callable[..., Pr
     assert "threshold" not in metrics
     reference = pq.read_table(build / "reference.parquet").to_pandas()
     assert np.abs(reference["p"] - reference["_label"]).mean() < 150
+    # No threshold is chosen, and so no fit spent on the predictions that one would be chosen on.
+    assert pq.read_table(build / "validation.parquet").num_rows == 0
     crown(candidates, result)
     later = gate(candidates.project, candidates.make(LATER, change=labelled("regression")), LATER, "test")
     decision = Ledger.open(candidates.project.home).decision(later.decision)

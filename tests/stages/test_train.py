@@ -25,7 +25,8 @@ from evergreen.training.splits import fold_of, split
 from tests.conftest import SMALL
 from tests.synthetic import TIMES, feature_frame, write_features
 
-OUTPUTS = ("model.pkl", "twin.pkl", "baseline.pkl", "reference.parquet", "sample.parquet", "training.json")
+OUTPUTS = ("model.pkl", "twin.pkl", "baseline.pkl", "reference.parquet", "validation.parquet", "sample.parquet",
+           "training.json")  # fmt: skip
 
 
 def hashes(project) -> dict[str, str]:
@@ -87,6 +88,23 @@ def test_reference_predicts_every_row_without_its_block(make_project) -> None:
     rows = inputs(frame, params.features.names(), params.features.categorical)
     model = fit(Recipe.candidate(params), rows.iloc[rest], frame["_label"].to_numpy()[rest])
     np.testing.assert_array_equal(reference["p"].to_numpy()[folds == 2], predict(model, frame.iloc[held]))
+
+
+def test_without_a_refit_the_twin_serves_and_knows_nothing_of_the_window(make_project) -> None:
+    project = make_project()
+    frame = write_features(project)
+    before = train(project)
+    project = make_project(SMALL.replace("min_labels: 50", "min_labels: 50, refit: false"))
+    write_features(project, frame)
+    after = train(project)
+    assert after.model_sha256 == after.twin_sha256 == before.twin_sha256 != before.model_sha256
+    assert (project.build / "model.pkl").read_bytes() == (project.build / "twin.pkl").read_bytes()
+    assert (after.rows, after.window_rows) == (before.twin_rows, before.window_rows)
+    record = TrainingRecord.read(project.build / "training.json")
+    assert record.learned_until == record.judge_from < record.cutoff
+    reference = pq.read_table(project.build / "reference.parquet")
+    assert reference["_key"].to_pylist() == frame["_key"].iloc[split(frame, project.params).twin].tolist()
+    assert reference.equals(pq.read_table(project.build / "validation.parquet"))
 
 
 def test_the_sample_holds_training_rows_with_their_features(make_project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,17 +29,25 @@ class Candidate:
     split: Split
     model: Job
     twin: Job
-    fold: Any  # of each of the model's rows
+    fold: Any  # of each row of the history
 
     @property
     def folds(self) -> tuple[Job, ...]:
-        """The out-of-fold fits; made when they are asked for, since their row numbers fill memory."""
+        """The out-of-fold fits of the model's rows; made when asked for, since their row numbers fill memory."""
+        return self._folds("", self.split.model)
+
+    @property
+    def twin_folds(self) -> tuple[Job, ...]:
+        """Those of the twin's rows, which know nothing of the gate window."""
+        return self._folds("twin's ", self.split.twin) if self.params.training.refit else self.folds
+
+    def _folds(self, whose: str, rows: Any) -> tuple[Job, ...]:
         import numpy as np
 
-        rows, recipe = self.split.model, self.model.recipe
+        recipe, fold = self.model.recipe, self.fold[rows]
         return tuple(
-            Job(f"fold {fold} of {self.name}", recipe, rows[self.fold != fold], rows[self.fold == fold], keep=False)
-            for fold in np.unique(self.fold).tolist()
+            Job(f"{whose}fold {n} of {self.name}", recipe, rows[fold != n], rows[fold == n], keep=False)
+            for n in np.unique(fold).tolist()
         )
 
     @property
@@ -61,15 +70,15 @@ def candidate(history: History, params: Params, as_of: datetime) -> Candidate:
     recipe = Recipe.candidate(params)
     # The twin is compared as long as the model has learned from rows of a gate window: one window more at most.
     until = clock.back(parts.cutoff, -params.gate.window, params.zone)
-    # Within a day the cut-off lies after the moment: what becomes known between the two was not learned from either.
-    served = _unseen(history, min(parts.cutoff, as_of))
+    # Within a day a cut-off lies after the moment: what becomes known between the two was not learned from either.
+    served = _unseen(history, min(parts.learned_until, as_of))
     return Candidate(
         as_of=as_of,
         params=params,
         split=parts,
         model=Job(f"model of {name}{_learned(params)}", recipe, parts.model, served),
         twin=Job(f"twin of {name}{_learned(params)}", recipe, parts.twin, _unseen(history, parts.judge_from, until)),
-        fold=fold_of(meta["_time"].iloc[parts.model], params),
+        fold=fold_of(meta["_time"], params).astype("int8"),
     )
 
 
@@ -100,18 +109,29 @@ def reference(history: History, fits: Fits, of: Candidate) -> Reference:
     )
     monitoring, zone = of.params.monitoring, of.params.zone
     return reference_of(
-        known, errors, of.split.cutoff, monitoring.window, zone, monitoring.min_rows, label.kind, label.classes or ()
+        known,
+        errors,
+        of.split.learned_until,
+        monitoring.window,
+        zone,
+        monitoring.min_rows,
+        label.kind,
+        label.classes or (),
     )
 
 
 def out_of_fold(history: History, fits: Fits, of: Candidate) -> Any:
     """The out-of-fold predictions of the model's rows, in their order."""
-    folds = of.folds
+    return by_folds(history, fits, of.folds)[of.split.model]
+
+
+def by_folds(history: History, fits: Fits, folds: Sequence[Job]) -> Any:
+    """What the folds predict, each of its own rows, at the places of the history; NaN elsewhere."""
     said = [fits[job].p for job in folds]
     p = nothing(history, said[0].shape[1:])
     for job, values in zip(folds, said, strict=True):
         p[job.predict] = values
-    return p[of.split.model]
+    return p
 
 
 def _learned(params: Params) -> str:

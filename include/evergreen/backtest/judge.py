@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from evergreen.backtest.candidates import Candidate, out_of_fold, predictions
+from evergreen.backtest.candidates import Candidate, by_folds, predictions
 from evergreen.backtest.fits import Fits
 from evergreen.backtest.history import History
-from evergreen.clock import naive
 from evergreen.params import Params
 from evergreen.registry.contest import comparable
 from evergreen.registry.gate import Evidence, Facts, Verdict, decide
@@ -32,16 +31,17 @@ class Champion:
 
 def jobs(candidate: Candidate) -> list[Any]:
     """What the gate needs fitted of a candidate."""
-    folds = candidate.folds if _needs_threshold(candidate.params) else ()
+    folds = candidate.twin_folds if _needs_threshold(candidate.params) else ()
     return [candidate.model, candidate.twin, *folds]
 
 
 def judge(history: History, fits: Fits, candidate: Candidate, champion: Champion | None, days: Any) -> Verdict:
     """The gate's verdict on `candidate` as of its moment; `days` are the local days of the history's rows."""
     parts = candidate.split
-    which, why = (None, None) if champion is None else comparable(
-        champion.candidate.name, champion.candidate.split.cutoff, champion.candidate.split.judge_from, parts.judge_from
-    )  # fmt: skip
+    which, why = None, None
+    if champion is not None:
+        its = champion.candidate.split
+        which, why = comparable(champion.candidate.name, its.learned_until, its.judge_from, parts.judge_from)
     against = None
     if champion is not None and which is not None:
         against = champion.candidate.model if which == "model" else champion.candidate.twin
@@ -60,9 +60,10 @@ def judge(history: History, fits: Fits, candidate: Candidate, champion: Champion
             "champion_build": champion.candidate.name,
             "champion_model": which,
             "champion_sha256": against and fits[against].sha256,
-            "champion_cutoff": {"model": champion.candidate.split.cutoff, "twin": champion.candidate.split.judge_from}[
-                which
-            ]
+            "champion_cutoff": {
+                "model": champion.candidate.split.learned_until,
+                "twin": champion.candidate.split.judge_from,
+            }[which]
             if which
             else None,
             "incomparable": why,
@@ -96,8 +97,7 @@ def _threshold(history: History, fits: Fits, candidate: Candidate) -> float | No
         return None
     if not _needs_threshold(params):
         return 0.5
-    rows = history.meta.iloc[candidate.split.model]
-    before = (rows["_label_known_at"] <= naive(candidate.split.judge_from)).to_numpy()
-    labels = rows["_label"].to_numpy(dtype="float64")
-    p, cost = out_of_fold(history, fits, candidate)[before], params.evaluation.cost
-    return cheapest_threshold(labels[before], p, cost) if cost else best_threshold(labels[before], p)
+    rows, cost = candidate.split.twin, params.evaluation.cost
+    labels = history.meta["_label"].to_numpy(dtype="float64")[rows]
+    p = by_folds(history, fits, candidate.twin_folds)[rows]
+    return cheapest_threshold(labels, p, cost) if cost else best_threshold(labels, p)

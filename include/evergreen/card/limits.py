@@ -16,10 +16,14 @@ def limits_of(facts: Facts) -> list[str]:
 
 def _judged(facts: Facts) -> Iterator[str]:
     training, evaluation = facts.training, facts.evaluation
-    yield (
-        "The figures are the twin's: trained up to the gate window and judged on it. The model that serves has learned "
-        f"from that window too ({training.rows:,} rows, the twin from {training.twin_rows:,}) and is itself not judged."
-    )
+    if training.refit:
+        yield (
+            "The figures are the twin's: trained up to the gate window and judged on it. The model that serves has "
+            f"learned from that window too ({training.rows:,} rows, the twin from {training.twin_rows:,}) and is "
+            "itself not judged."
+        )
+    else:
+        yield "It was not refit (training.refit): it was judged itself, and has learned nothing from the gate window."
     yield (
         f"One window of {evaluation.days} days judges it. Intervals resample its days: they say how sure a figure is "
         "for days like these, not for another season."

@@ -19,7 +19,7 @@ def data(facts: Facts) -> str:
         ("a prediction", f"a row of {prediction.rows}, made at {prediction.at}"),
         ("label", f"{prediction.label.value} of {facts.params.label_table} ({evaluation.kind})"),
         ("snapshot", f"{facts.snapshot['id']}: {_tables(facts)}"),
-        ("labels known by", format_time(training.cutoff)),
+        ("labels known by", format_time(training.learned_until)),
         ("training rows", f"{training.rows:,}, {training.positives:,} of them positive"
          if evaluation.kind == "binary" else f"{training.rows:,}"),
         ("twin's training rows", f"{training.twin_rows:,}, labels known by {format_time(training.judge_from)}"),
@@ -50,7 +50,7 @@ def decisions(evaluation: Evaluation) -> str:
     if evaluation.threshold:
         chosen = evaluation.threshold
         parts.append(paragraph(
-            f"Threshold {chosen.value:.4f}, of best {chosen.by} on {chosen.rows:,} rows of before the window."
+            f"Threshold {chosen.value:.4f}, of best {chosen.by} on {chosen.rows:,} out-of-fold rows of the twin's own."
         ))  # fmt: skip
     if evaluation.confusion:
         names = list(dict.fromkeys(name for cells in evaluation.confusion.values() for name in cells))

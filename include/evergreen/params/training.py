@@ -52,6 +52,11 @@ class Training(Section):
         description="A simpler model judged beside the candidate; null for none. A regression's is `ridge` by default.",
     )
     window: Duration | None = Field(None, description="Train on labels known in this span; null: all (expanding).")
+    refit: bool = Field(
+        True,
+        description="Train what serves on the gate window's rows too, once its twin was judged on them without having "
+        "seen them; false: the twin itself serves, which has not learned from the newest rows.",
+    )
     seed: int = 0
     out_of_fold: OutOfFold = OutOfFold()
     min_labels: int = Field(500, ge=1, description="Fewer training rows with a label are an error.")

@@ -92,7 +92,7 @@ def tags(outcome: Outcome) -> dict[str, str]:
         "dvc repro --force`; docs/reproduce-a-build.md has the rest.",
         "evergreen.tag": tag,
         "evergreen.snapshot": outcome.snapshot["id"],
-        "evergreen.cutoff": format_time(outcome.bundle.training.cutoff),
+        "evergreen.cutoff": format_time(outcome.bundle.training.learned_until),
         "evergreen.bundle": outcome.bundle.sha256,
         "dvc.lock.sha256": outcome.lock_sha256,
     }

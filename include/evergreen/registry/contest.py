@@ -42,7 +42,7 @@ class Opponent:
     def cutoff(self) -> datetime | None:
         """Up to where the model that is compared has learned."""
         training = self.bundle.training
-        return {"model": training.cutoff, "twin": training.judge_from}[self.which] if self.which else None
+        return {"model": training.learned_until, "twin": training.judge_from}[self.which] if self.which else None
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """What the model that is compared says; raises RegistryError where its file was altered."""
@@ -72,7 +72,7 @@ def opponent(champion: Bundle, promoted: datetime, judge_from: datetime, kind: K
             "predicted otherwise is another use case, with a `name` of its own in params.yaml"
         )
         return Opponent(champion, promoted, None, why)
-    which, why_not = comparable(champion.build, training.cutoff, training.judge_from, judge_from)
+    which, why_not = comparable(champion.build, training.learned_until, training.judge_from, judge_from)
     return Opponent(champion, promoted, which, why_not)
 
 

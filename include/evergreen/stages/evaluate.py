@@ -55,7 +55,7 @@ def evaluate(project: Project) -> EvaluateResult:
         twin = load_model(build / "twin.pkl", record.twin_sha256)
         p = predict(twin, rows)
         trained = _trained(project, record)
-        threshold = _threshold(project, record) if record.kind == "binary" else None
+        threshold = _threshold(project) if record.kind == "binary" else None
         chosen = threshold.value if threshold else None
         p_baseline, its_chosen = None, None
         if record.baseline_sha256:
@@ -102,18 +102,12 @@ def _trained(project: Project, record: TrainingRecord) -> pd.DataFrame:
     return known.iloc[max(len(known) - record.twin_rows, 0) :].reset_index(drop=True)
 
 
-def _threshold(project: Project, record: TrainingRecord) -> Threshold:
-    """The best threshold on the out-of-fold predictions of the rows known before the window: of lowest cost where
-    costs are configured, else of highest F1.
-
-    None of the judged rows is among them. It is no rule of the twin's alone, though: these predictions are made by the
-    refit's folds, whose fits have learned from the window's rows too. Folds of the twin's rows would cost as many fits
-    again, for one number that only precision, recall, F1 and the cost depend on.
+def _threshold(project: Project) -> Threshold:
+    """The best threshold on the out-of-fold predictions of the twin's rows: of lowest cost where costs are configured,
+    else of highest F1. Neither the rows nor the fits know anything of the window.
     """
-    columns = ["_label_known_at", "_label", "p"]
-    bounds = [("_label_known_at", "<=", clock.naive(record.judge_from))]
-    reference = read_frame(project.build / "reference.parquet", columns, bounds)
-    y, p = reference["_label"].to_numpy(), reference["p"].to_numpy()
+    validation = read_frame(project.build / "validation.parquet", ["_label", "p"])
+    y, p = validation["_label"].to_numpy(), validation["p"].to_numpy()
     return Threshold(value=_best(project, y, p), by="cost" if project.params.evaluation.cost else "f1", rows=len(y))
 
 

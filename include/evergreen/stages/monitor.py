@@ -132,7 +132,13 @@ def _new_record(
     measured = _measure(project, bundle, start, end)
     training, predicted = bundle.training, bundle.path("reference.parquet")
     reference = read_reference(
-        predicted, training.cutoff, params.window, project.params.zone, params.min_rows, training.kind, training.classes
+        predicted,
+        training.learned_until,
+        params.window,
+        project.params.zone,
+        params.min_rows,
+        training.kind,
+        training.classes,
     )
     drift = _drift(project, bundle, measured, folder)
     point("monitor.drift")

@@ -101,7 +101,7 @@ def _promotion(project: Project, decision: Decision, build: str) -> Promotion:
         build=build,
         version=_version(project.name, build),
         bundle=bundle.sha256,
-        cutoff=bundle.training.cutoff,
+        cutoff=bundle.training.learned_until,
         as_of=decision.as_of,
         decision=decision.id,
         previous_build=champion["build"] if champion else None,

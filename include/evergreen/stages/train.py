@@ -34,7 +34,10 @@ from evergreen.training.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
+# Whose rows the out-of-fold predictions in which file are of: the monitor's reference, and what the threshold is of.
+OUT_OF_FOLD = {"model": "reference.parquet", "twin": "validation.parquet"}
 LEAST = 2  # rows of each outcome for a fit
 # What is shown of each fit while they run.
 LIVE: dict[Kind, tuple[str, ...]] = {
@@ -60,7 +63,8 @@ class TrainResult(BaseModel):
 
 @full_disk_is_said()
 def train(project: Project) -> TrainResult:
-    """Write model.pkl, twin.pkl, baseline.pkl (empty without a baseline), reference, sample and training.json.
+    """Write model.pkl, twin.pkl, baseline.pkl (empty without a baseline), out-of-fold predictions of the rows of each
+    of the first two (reference.parquet, validation.parquet), sample.parquet and training.json.
 
     Raises EvergreenError where there are too few labels or they are all alike, and where search.json does not go with
     params.yaml; ParamsError for an option that the estimator does not have.
@@ -69,14 +73,15 @@ def train(project: Project) -> TrainResult:
         features = project.build / "features.parquet"
         meta = read_frame(features, META)
         parts = split(meta, project.params)
-        folds = fold_of(meta["_time"], project.params)[parts.model]
+        folds = fold_of(meta["_time"], project.params)
         recipe = Recipe.candidate(project.params, chosen_options(project.search, project.params, parts.judge_from))
         fitted = _fit_all(project, features, _jobs(project.params, recipe, meta, parts, folds), meta, parts)
         hashes = {
             name: _save(project.build / f"{name}.pkl", fitted.get(name)) for name in ("model", "twin", "baseline")
         }
-        _write_reference(project.build / "reference.parquet", meta, parts, folds, fitted)
-        point("train.reference")
+        for whose, file in OUT_OF_FOLD.items():
+            write_table(_out_of_fold(whose, meta, parts, folds, fitted), project.build / file)
+            point("train.reference")
         _write_sample(project, features, meta, parts)
         point("train.sample")
         record = _record(project.params, meta, parts, hashes)
@@ -89,19 +94,32 @@ def train(project: Project) -> TrainResult:
 
 
 def _jobs(params: Params, recipe: Recipe, meta: pd.DataFrame, parts: Split, folds: Any) -> list[Job]:
-    """The fits, longest first: the model, the out-of-fold ones, the twin and the baseline."""
-    import numpy as np
+    """The fits, longest first: the model, the twin, their out-of-fold ones and the baseline.
 
-    baseline = Recipe.baseline(params)
-    labels = meta["_label"].to_numpy()
-    jobs = [Job("model", recipe, parts.model)]
-    for fold in np.unique(folds).tolist():
-        rest = parts.model[folds != fold]
-        _require_outcomes(params, labels[rest], fold)
-        jobs.append(Job(f"fold {fold}", recipe, rest, parts.model[folds == fold], keep=False))
+    Without a refit the model is the twin, and so are its folds. Those of a twin that is refit are for the threshold
+    alone, which only a binary label has.
+    """
+    baseline, labels, refit = Recipe.baseline(params), meta["_label"].to_numpy(), params.training.refit
+    jobs = [Job("model", recipe, parts.model)] if refit else []
     jobs.append(Job("twin", recipe, parts.twin, parts.window))
+    jobs += _folds("fold", recipe, parts.model, folds, labels, params)
+    if refit and params.prediction.label.kind == "binary":
+        jobs += _folds("twin_fold", recipe, parts.twin, folds, labels, params)
     if baseline:
         jobs.append(Job("baseline", baseline, parts.twin, parts.window))
+    return jobs
+
+
+def _folds(name: str, recipe: Recipe, rows: Any, folds: Any, labels: Any, params: Params) -> list[Job]:
+    """A fit for each fold of `rows`, on the others of them."""
+    import numpy as np
+
+    jobs = []
+    for fold in np.unique(folds[rows]).tolist():
+        inside = folds[rows] == fold
+        rest = rows[~inside]
+        _require_outcomes(params, labels[rest], fold)
+        jobs.append(Job(f"{name} {fold}", recipe, rest, rows[inside], keep=False))
     return jobs
 
 
@@ -129,7 +147,7 @@ def _require_outcomes(params: Params, labels: Any, fold: int) -> None:
 
 
 def _fit_all(project: Project, features: Path, jobs: list[Job], meta: pd.DataFrame, parts: Split) -> dict[str, Any]:
-    """Every job's outcome by name, shown in MLflow as they come where a DAG's run is watched there."""
+    """Every model and fold by name, shown in MLflow as they come where a DAG's run is watched there."""
     from evergreen.registry.tracking import live
 
     predicted = {job.name: job.predict for job in jobs}
@@ -142,7 +160,7 @@ def _fit_all(project: Project, features: Path, jobs: list[Job], meta: pd.DataFra
             fitted[result.name] = result
             if result.p is not None:
                 _show(watch, result, project.params.prediction.label.kind, labels[predicted[result.name]])
-    return fitted
+    return {"model": fitted["twin"]} | fitted
 
 
 def _show(watch: Any, fitted: Fitted, kind: Kind, y: Any) -> None:
@@ -160,15 +178,22 @@ def _save(path: Path, fitted: Any) -> str | None:
     return hashlib.sha256(content).hexdigest() if fitted else None
 
 
-def _write_reference(path: Path, meta: pd.DataFrame, parts: Split, folds: Any, fitted: dict[str, Any]) -> None:
-    """Predictions of the model's rows, each by a fit that has not seen its block."""
+def _out_of_fold(whose: str, meta: pd.DataFrame, parts: Split, folds: Any, fitted: dict[str, Any]) -> pa.Table:
+    """The rows of the model or of the twin with predictions, each by a fit that has not seen its block.
+
+    Those of the twin know nothing of the gate window. Where there are none, since nothing asks for them, no row is.
+    """
     import numpy as np
 
-    said = {fold: fitted[f"fold {fold}"].p for fold in np.unique(folds).tolist()}
-    p = np.empty((len(parts.model), *next(iter(said.values())).shape[1:]), dtype="float64")
+    refit = parts.model is not parts.twin
+    rows, fits = (parts.twin, "twin_fold") if whose == "twin" and refit else (parts.model, "fold")
+    said = {fold: fitted[f"{fits} {fold}"].p for fold in np.unique(folds[rows]).tolist() if f"{fits} {fold}" in fitted}
+    if not said:
+        return outcomes(meta.iloc[:0]).append_column("p", as_column(np.empty(0)))
+    p = np.empty((len(rows), *next(iter(said.values())).shape[1:]), dtype="float64")
     for fold, values in said.items():
-        p[folds == fold] = values
-    write_table(outcomes(meta.iloc[parts.model]).append_column("p", as_column(p)), path)
+        p[folds[rows] == fold] = values
+    return outcomes(meta.iloc[rows]).append_column("p", as_column(p))
 
 
 def _write_sample(project: Project, features: Path, meta: pd.DataFrame, parts: Split) -> None:
@@ -188,6 +213,7 @@ def _record(params: Params, meta: pd.DataFrame, parts: Split, hashes: dict[str, 
         classes=label.classes or (),
         cutoff=parts.cutoff,
         judge_from=parts.judge_from,
+        refit=params.training.refit,
         rows=len(parts.model),
         positives=positives,
         twin_rows=len(parts.twin),

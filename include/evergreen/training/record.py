@@ -19,8 +19,9 @@ class TrainingRecord(BaseModel):
 
     kind: Kind = "binary"
     classes: tuple[str, ...] = ()  # of a multiclass label, in the order of predictions
-    cutoff: datetime
+    cutoff: datetime  # the gate window is what became known in (judge_from, cutoff]
     judge_from: datetime
+    refit: bool = True  # whether the model has learned from the gate window too; its twin never has
     rows: int
     positives: int | None  # true labels of a binary kind
     twin_rows: int
@@ -33,6 +34,11 @@ class TrainingRecord(BaseModel):
     twin_sha256: str
     baseline_sha256: str | None
     environment: dict[str, str]
+
+    @property
+    def learned_until(self) -> datetime:
+        """Up to when what the model has learned was known."""
+        return self.cutoff if self.refit else self.judge_from
 
     @classmethod
     def read(cls, path: Path) -> TrainingRecord:

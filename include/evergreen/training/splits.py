@@ -26,12 +26,14 @@ SAMPLE_ROWS = 50_000
 class Split:
     """Row numbers into the feature table, ascending.
 
-    `model` rows train what serves, known up to `cutoff`; `twin` rows train what is judged, known up to `judge_from`;
-    `window` rows judge it, first known after that. Rows corrected in the window are `model` rows alone.
+    `twin` rows train what is judged, known up to `judge_from`; `window` rows judge it, first known after that.
+    `model` rows train what serves, known up to `learned_until`: the `cutoff`, or without a refit `judge_from`, and then
+    they are the twin's. Rows corrected in the window are `model` rows alone.
     """
 
     cutoff: datetime
     judge_from: datetime
+    learned_until: datetime
     model: Any
     twin: Any
     window: Any
@@ -57,11 +59,14 @@ def split(meta: pd.DataFrame, params: Params) -> Split:
     cutoff = clock.ceil_day(last, params.zone)
     judge_from = clock.back(cutoff, params.gate.window, params.zone)
     start = clock.naive(judge_from)
+    twin = np.flatnonzero(labelled & (known <= start).to_numpy() & _since(known, judge_from, params))
+    refit = params.training.refit
     result = Split(
         cutoff=cutoff,
         judge_from=judge_from,
-        model=np.flatnonzero(labelled & _since(known, cutoff, params)),
-        twin=np.flatnonzero(labelled & (known <= start).to_numpy() & _since(known, judge_from, params)),
+        learned_until=cutoff if refit else judge_from,
+        model=np.flatnonzero(labelled & _since(known, cutoff, params)) if refit else twin,
+        twin=twin,
         window=np.flatnonzero(labelled & (first > start).to_numpy()),
     )
     _check(meta["_label"].to_numpy(), result, params)
@@ -113,7 +118,7 @@ def _check_outcomes(labels: Any, split: Split, params: Params) -> None:
     label, moment = params.prediction.label, clock.format_time(split.judge_from)
     found, seen = len(split.twin), np.unique(labels[split.twin])
     if label.kind == "multiclass":
-        for rows, until in ((split.twin, split.judge_from), (split.model, split.cutoff)):
+        for rows, until in ((split.twin, split.judge_from), (split.model, split.learned_until)):
             known = labels[rows]
             if absent := [name for place, name in enumerate(label.classes or ()) if not (known == place).any()]:
                 raise EvergreenError(
