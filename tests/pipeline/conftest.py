@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,19 @@ class Loop:
     def evergreen(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `evergreen`."""
         return self.run(str(Path(sys.executable).parent / "evergreen"), *arguments, check=check)
+
+    def reproduced(self, tag: str, fresh: Path) -> str:
+        """The dvc.lock of `dvc pull` and `dvc repro` in a fresh clone at `tag`, with nothing but DVC's remote."""
+        self.run("git", "clone", "-q", "--branch", tag, str(self.root), str(fresh))
+        remote = self.root / ".evergreen" / "dvc" / "remote"
+        env = {key: value for key, value in self.env.items() if not key.startswith(("EVERGREEN", "MLFLOW"))}
+        for command in (
+            ["remote", "modify", "--local", "storage", "url", str(remote)],
+            ["pull", "-q"],
+            ["repro", "--force"],
+        ):
+            replace(self, env=env).run(sys.executable, "-m", "dvc", *command, cwd=fresh)
+        return (fresh / "dvc.lock").read_text()
 
     def dag(self, stage: str, **conf: Any) -> dict[str, Any]:
         """Run a DAG of the clone by `dag.test()`; returns the run's state and its tasks'."""

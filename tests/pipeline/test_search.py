@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,20 +76,8 @@ def test_2_one_process_finds_the_same(searching: Loop, tmp_path: Path) -> None:
 
 def test_3_a_fresh_clone_reproduces_the_build_with_what_was_chosen(searching: Loop, tmp_path: Path) -> None:
     build = Ledger.open(searching.project.home).champion("searching").build
-    fresh = tmp_path / "fresh"
-    searching.run("git", "clone", "-q", "--branch", f"build/searching/{build}", str(searching.root), str(fresh))
-    remote = searching.root / ".evergreen" / "dvc" / "remote"
-    env = {key: value for key, value in searching.env.items() if not key.startswith(("EVERGREEN", "MLFLOW"))}
-    for command in (
-        ["remote", "modify", "--local", "storage", "url", str(remote)],
-        ["pull", "-q"],
-        ["repro", "--force"],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *command], cwd=fresh, env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert outputs((fresh / "dvc.lock").read_text()) == outputs(committed(searching, build, "dvc.lock"))
+    lock = searching.reproduced(f"build/searching/{build}", tmp_path / "fresh")
+    assert outputs(lock) == outputs(committed(searching, build, "dvc.lock"))
 
 
 def test_4_a_retrain_that_does_not_search_takes_the_champion_s_choice_over(searching: Loop) -> None:

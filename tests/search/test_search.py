@@ -156,6 +156,11 @@ def test_a_budget_ends_it_with_the_best_so_far(make_search: MakeSearch, caplog: 
     assert more > result.ended
 
 
+def test_trials_that_nobody_planned_begin_the_budget_themselves(make_search: MakeSearch) -> None:
+    project = make_search(f"{{trials: 10000, budget: 1 seconds, space: {SPACE}}}")
+    assert 1 <= search(project, "trials").ended < 10001
+
+
 def test_without_any_time_what_is_configured_is_tried_and_stands(make_search: MakeSearch) -> None:
     project = make_search(f"{{trials: 5, budget: 0 seconds, space: {SPACE}}}")
     search(project)

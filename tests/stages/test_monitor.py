@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from evergreen.errors import ParamsError, RegistryError
 from evergreen.ledger import Decision, Window
 from evergreen.monitoring.records import Record
+from evergreen.monitoring.window import performance_of, says_alike
 from evergreen.project import Project
 from evergreen.stages.monitor import monitor
 from evergreen.stages.score import score
@@ -160,6 +162,20 @@ def test_the_ewma_runs_over_the_weeks_since_the_promotion(world: World) -> None:
     fresh = monitor(world.project, WORSE)
     assert fresh.build == "two"
     assert fresh.state == "immature", "all rows of the week were scored by the champion before"
+
+
+def test_what_a_predecessor_said_of_other_classes_is_not_measured(tmp_path: Path) -> None:
+    project = open_world(tmp_path).project
+    prediction = project.params.prediction
+    label = prediction.label.model_copy(update={"kind": "multiclass", "classes": ("small", "large")})
+    params = project.params.model_copy(update={"prediction": prediction.model_copy(update={"label": label})})
+    served = replace(project, params=params)
+    for build in ("one", "never stored"):
+        assert not says_alike(served, build, label)
+    assert says_alike(project, "one", prediction.label)
+    rows = pd.DataFrame({"_label": [0.0, 1.0], "p": [[0.2, 0.8], [0.3, 0.7]]})
+    assert performance_of(rows, label, alike=True).log_loss is not None
+    assert performance_of(rows, label, alike=False).log_loss is None
 
 
 def test_predecessors_are_reported_apart(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from evergreen.clock import naive
+from evergreen.errors import RegistryError
 from evergreen.lake.predictions import read_predictions
 from evergreen.monitoring.labelled import moments, outcomes_astray
 from evergreen.monitoring.late import labels_by_day
@@ -14,6 +16,7 @@ from evergreen.monitoring.performance import performance
 from evergreen.monitoring.records import Performance
 from evergreen.monitoring.span import whole_days
 from evergreen.project import Project
+from evergreen.registry.bundle import load_bundle
 from evergreen.training.predictions import as_array
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def measure(served: Project, build: str, start: datetime, end: datetime, zone: Z
     before = labels_by_day(_frame(rows.filter(old).select(KNOWN))[KNOWN], zone)
     if due.empty:
         nothing = due.assign(p=0.0)
-        measured = _performance(nothing, label)
+        measured = performance_of(nothing, label)
         p = nothing["p"].to_numpy()
         return Measured(measured, None, None, 0, 0, 0, {}, _no_inputs(), {}, before, p, astray)
     said = _predictions(served, build, _utc(due["_time"].min()), min(_utc(due["_time"].max()), end))
@@ -68,13 +71,16 @@ def measure(served: Project, build: str, start: datetime, end: datetime, zone: Z
     others = judged[judged["build"].notna() & (judged["build"] != build)]
     days = _days(own[KNOWN], zone)
     return Measured(
-        performance=_performance(own, label),
+        performance=performance_of(own, label),
         first_day=days[0] if days else None,
         last_day=days[-1] if days else None,
         complete_days=len(set(days).intersection(whole_days(start, end, zone))),
         unpredicted=int(judged["build"].isna().sum()),
         unlabelled=_unlabelled(said[said["build"] == build], rows, own),
-        predecessors={str(name): _performance(group, label) for name, group in others.groupby("build")},
+        predecessors={
+            str(name): performance_of(group, label, says_alike(served, str(name), label))
+            for name, group in others.groupby("build")
+        },
         inputs=_inputs(served, build, own),
         labels=labels_by_day(due[KNOWN], zone),
         before=before,
@@ -122,14 +128,24 @@ def _no_inputs() -> pa.Table:
     return pa.table({})
 
 
-def _performance(frame: pd.DataFrame, label: Label) -> Performance:
+def says_alike(served: Project, build: str, label: Label) -> bool:
+    """Whether the build's predictions list the label's classes in the same order; unknown is not alike."""
+    if not label.classes:
+        return True
+    try:
+        return load_bundle(served.home, served.name, build).training.classes == label.classes
+    except RegistryError:  # `evergreen gc` may have removed it
+        return False
+
+
+def performance_of(frame: pd.DataFrame, label: Label, alike: bool = True) -> Performance:
     """The rows' predictions against their labels; all unknown where a build said something of another label."""
     import numpy as np
 
-    try:
-        p = as_array(frame["p"], label.n_classes)
-    except ValueError:
-        p = np.full((len(frame), label.n_classes) if label.n_classes else len(frame), np.nan)
+    p = np.full((len(frame), label.n_classes) if label.n_classes else len(frame), np.nan)
+    if alike:
+        with suppress(ValueError):
+            p = as_array(frame["p"], label.n_classes)
     return performance(frame["_label"].to_numpy(dtype="float64"), p, label.kind, label.classes or ())
 
 

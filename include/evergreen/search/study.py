@@ -101,6 +101,10 @@ class Study:
         self._studies[0].set_user_attr("deadline", None if budget is None else time.time() + budget.total_seconds())
         point("search.started")
 
+    def is_begun(self) -> bool:
+        """Whether the budget is being counted."""
+        return "deadline" in self._studies[0].user_attrs
+
     def is_over(self) -> bool:
         """Whether the budget is spent."""
         deadline = self._studies[0].user_attrs.get("deadline")

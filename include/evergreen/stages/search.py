@@ -57,7 +57,7 @@ def search(project: Project, step: Step | None = None) -> SearchResult:
     study = Study(project.home, plan)
     for text in plan.cut.left_out if step in (None, "plan") else ():
         log.warning("left out: %s", text)
-    if step in (None, "plan"):
+    if step in (None, "plan") or (step == "trials" and not study.is_begun()):
         study.start()
     if step is None and plan.search.parallel > 1:
         _work_side_by_side(project, plan.search.parallel)
