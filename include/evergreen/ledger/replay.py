@@ -46,7 +46,7 @@ def _replay(home: Home, decision: Decision) -> ReplayedDecision:
         return ReplayedDecision(id=decision.id, recorded=decision.verdict, replayed=replayed, problem=problem)
 
     try:
-        gate = Gate.model_validate(decision.inputs.get("gate"))
+        gate = Gate.recorded(decision.inputs.get("gate") or {})
         facts = Facts.model_validate(decision.inputs.get("facts"))
         evidence = as_evidence(load_evidence(home, decision.evidence or ""))
     except RegistryError as error:

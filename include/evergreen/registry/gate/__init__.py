@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evergreen.registry.gate.records import Evidence, Facts, Rule, Verdict
+from evergreen.registry.gate.records import Evidence, Facts, Latency, Rule, Verdict
 from evergreen.registry.gate.verdict import decide
 
-__all__ = ["Evidence", "Facts", "Rule", "Verdict", "decide"]
+__all__ = ["Evidence", "Facts", "Latency", "Rule", "Verdict", "decide"]

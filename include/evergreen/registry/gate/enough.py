@@ -30,7 +30,8 @@ def enough(evidence: Evidence, gate: Gate, facts: Facts) -> list[Rule]:
     return [
         Rule(
             rule=f"enough.{what}", passed=True if count >= least else None,
-            text=f"the gate window has {count} {what}; at least {least} are needed",
+            text=f"the gate window has {count} {what}; at least {least} are needed"
+            + ("" if len(evidence.label) else _nothing(facts) if what == "rows" else ""),
             numbers={"value": count, "threshold": least},
         )
         for what, (count, least) in found.items()
@@ -76,6 +77,14 @@ def unseen(evidence: Evidence, facts: Facts) -> Rule:
         text=f"{count} labels were not known {span}: a model has seen them or nobody could have"
         if count else f"every label was known {span}",
     )  # fmt: skip
+
+
+def _nothing(facts: Facts) -> str:
+    return (
+        f": no row's first label came after {clock.format_time(facts.candidate_cutoff)} and by "
+        f"{clock.format_time(facts.window_end)}. Where labels come in batches, gate.window must be longer than the "
+        "time between two of them; how late each comes does not matter"
+    )
 
 
 def _us(moment: datetime) -> np.datetime64:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -11,6 +12,8 @@ from evergreen.params.prediction import Kind
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from evergreen.training.evaluation.levels import Levels
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,19 @@ class Evidence:
     day: np.ndarray  # int64: the local day of the prediction, counted from 1970-01-01
     known_at: np.ndarray  # datetime64[us], UTC: when the label became what it is
     first_known_at: np.ndarray  # datetime64[us], UTC: when the row's first label was known, as it is or another
+    refit: np.ndarray | None = None  # by the model that serves, which has learned from these rows; None: it is the twin
+    segments: Mapping[str, Levels] = field(default_factory=dict)  # of each column that is looked at by segment
+    sensitive: Mapping[str, Levels] = field(default_factory=dict)  # of each column between whose groups it is fair
+
+
+class Latency(BaseModel):
+    """How long one row took a model, in milliseconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    median: float
+    p95: float
+    predictions: int
 
 
 class Facts(BaseModel):
@@ -45,6 +61,13 @@ class Facts(BaseModel):
     champion_cutoff: AwareDatetime | None = None
     incomparable: str | None = None  # why the champion cannot be judged on these rows
     last_promotion: AwareDatetime | None = None
+    # Of the models that serve. None: the decision is from before they were recorded, or there is no champion.
+    model_sha256: str | None = None
+    champion_model_sha256: str | None = None
+    size: int | None = None  # bytes
+    champion_size: int | None = None
+    latency: Latency | None = None
+    champion_latency: Latency | None = None
 
 
 class Rule(BaseModel):

@@ -10,9 +10,14 @@ from typing import Literal
 
 from evergreen.params.gate import Gate
 from evergreen.registry.gate.better import better, distinct, every
+from evergreen.registry.gate.calibration import calibration
 from evergreen.registry.gate.enough import complete, enough, unseen
+from evergreen.registry.gate.fairness import fairness
 from evergreen.registry.gate.floors import floor, metrics
 from evergreen.registry.gate.records import Evidence, Facts, Rule, Verdict
+from evergreen.registry.gate.refit import refit
+from evergreen.registry.gate.segments import segments
+from evergreen.registry.gate.serving import latency, size
 
 
 def decide(evidence: Evidence, gate: Gate, facts: Facts) -> Verdict:
@@ -21,13 +26,19 @@ def decide(evidence: Evidence, gate: Gate, facts: Facts) -> Verdict:
     if any(rule.passed is not True for rule in checks):
         return _conclude(checks, {})
     figures = metrics(evidence, gate, facts)
-    if facts.champion_build is not None and facts.incomparable is None:
-        checks.append(distinct(facts))
-        if checks[-1].passed is not True:
+    if facts.champion_build is not None:
+        one = distinct(facts)
+        # Of a champion that cannot be compared this says something only where it is the same model.
+        checks += [one] if facts.incomparable is None or one.passed is not True else []
+        if one.passed is not True:
             return _conclude(checks, figures)
     checks += [floor(name, limit, figures["candidate"].get(name)) for name, limit in gate.floor.items()]
     if facts.champion_build is not None:
         checks.append(better(evidence, gate, facts))
+        checks += [*calibration(evidence, gate, facts), *segments(evidence, gate, facts)]
+    checks += [*fairness(evidence, gate, facts), *size(gate, facts), *latency(gate, facts)]
+    checks += refit(evidence, gate, facts)
+    if facts.champion_build is not None:
         checks.append(every(gate, facts))
     return _conclude(checks, figures)
 
