@@ -22,6 +22,14 @@ from evergreen.registry.gate.serving import latency, size
 
 def decide(evidence: Evidence, gate: Gate, facts: Facts) -> Verdict:
     """Judge a candidate; the same arguments always give the same verdict."""
+    import numpy as np
+
+    # The square of a prediction of 1e200 is infinite: what comes of it is no number, and no rule passes on it.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _decide(evidence, gate, facts)
+
+
+def _decide(evidence: Evidence, gate: Gate, facts: Facts) -> Verdict:
     checks = [*enough(evidence, gate, facts), complete(evidence, facts), unseen(evidence, facts)]
     if any(rule.passed is not True for rule in checks):
         return _conclude(checks, {})
