@@ -316,3 +316,19 @@ def test_a_recorded_gate_asks_only_what_it_names() -> None:
     full = Gate(max_size="50 MB", segments={"margin": 0.1}, calibration=None)
     assert Gate.recorded(full.model_dump(mode="json")) == full
     assert full.max_size == 50_000_000
+
+
+def test_a_candidate_that_learned_one_segment_only_is_rejected_with_the_others_named() -> None:
+    world = Carriers()
+    one = np.where(world.carrier == 0, world.planted("good"), world.label.mean())
+    verdict = decide(world.judged(one, world.planted("good")), PLAIN, facts())
+    assert verdict.verdict == "reject"
+    assert rule(verdict, "segments").numbers["worse"] == ["carrier=B6", "carrier=DL", "carrier=UA"]
+
+
+def test_a_candidate_that_learned_from_the_future_is_never_judged_on_it() -> None:
+    world = World()
+    oracle = np.where(world.label == 1, 0.99, 0.01)
+    for when in ({"candidate_cutoff": facts().window_end}, {"as_of": facts().candidate_cutoff}):
+        verdict = decide(world.evidence(oracle, world.planted("good")), PLAIN, facts(**when))
+        assert (verdict.verdict, rule(verdict, "unseen").numbers["outside"]) == ("inconclusive", len(oracle))
