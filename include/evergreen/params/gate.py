@@ -79,7 +79,7 @@ class Gate(Section):
     max_size: Size | None = Field(None, gt=0, description="Of the model's file: bytes, or text such as `50 MB`.")
     max_size_ratio: float | None = Field(None, gt=0, description="At most so many times the champion's size.")
     max_latency: float | None = Field(
-        None, gt=0, description="Milliseconds that one row takes, the median of a few hundred predictions of one row."
+        None, gt=0, description="Milliseconds that one row takes, the median of up to 200 predictions of one row."
     )
     max_latency_ratio: float | None = Field(None, gt=0, description="At most so many times the champion's latency.")
 
