@@ -78,6 +78,18 @@ def test_all_that_the_rules_need_is_recorded_and_a_decision_from_before_them_rep
     assert [(one.same, one.problem) for one in replay(candidates.project)] == [(True, None)] * 3
     assert as_evidence(load_evidence(home, old)).segments == {}
 
+    # A rule that was asked and is not any more, and a gate that was not recorded, are said.
+    for id_, spoiled, problem in (
+        (
+            "less",
+            inputs | {"rules": decision.inputs["rules"]},
+            "same verdict, but other numbers in calibration, segments",
+        ),
+        ("none", {key: inputs[key] for key in inputs if key != "gate"}, "its recorded inputs cannot be read"),
+    ):
+        Ledger.open(home).record_decision(decision.model_copy(update={"id": id_, "inputs": spoiled, "evidence": old}))
+        assert str(replay(candidates.project)[-1].problem).startswith(problem)
+
 
 def test_a_candidate_without_a_refit_is_what_was_judged(make_project: Callable[..., Project]) -> None:
     candidates = Candidates(make_project(SMALL.replace("min_labels: 50}", "min_labels: 50, refit: false}")))

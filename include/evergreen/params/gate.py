@@ -113,9 +113,9 @@ class Gate(Section):
         return self
 
     @classmethod
-    def recorded(cls, values: Mapping[str, Any]) -> Gate:
+    def recorded(cls, values: Any) -> Gate:
         """The gate of a recorded decision: what it does not name was not asked at the time."""
-        return cls.model_validate({**dict.fromkeys(NEW), **values})
+        return cls.model_validate({**dict.fromkeys(NEW), **values} if isinstance(values, Mapping) else values)
 
     def metric_of(self, kind: Kind) -> Loss:
         """What a candidate of this kind must be better in."""
