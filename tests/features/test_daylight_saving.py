@@ -12,7 +12,7 @@ import pytest
 from evergreen.features.engine import Sql, connect, evaluate
 from evergreen.features.table import feature_table
 from evergreen.params import load_params, load_params_text
-from evergreen.registry.contest import evidence_rows
+from evergreen.registry.evidence import evidence_rows
 from evergreen.training.splits import fold_of
 from tests.conftest import ROOT, SMALL
 from tests.features.worlds import load

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from evergreen.errors import ParamsError
 from evergreen.params import load_params
@@ -38,3 +39,9 @@ def test_what_is_left_to_its_default_is_named_with_the_line_to_add(tmp_path: Pat
 def test_without_a_dvc_yaml_nothing_is_asked(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(SMALL)
     require_tracked(tmp_path, load_params(tmp_path / "params.yaml"))
+
+
+def test_of_the_gate_only_what_changes_a_model_is_tracked() -> None:
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    keys = {str(key) for stage in stages.values() for key in stage.get("params", [])}
+    assert {key for key in keys if key.partition(".")[0] == "gate"} == {"gate.window"}

@@ -6,13 +6,15 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from evergreen.errors import RegistryError
 from evergreen.paths import Home, file_sha256
-from evergreen.registry.evidence import as_evidence, evidence_schema, load_evidence, store_evidence
+from evergreen.registry.evidence import as_evidence, evidence_rows, evidence_schema, load_evidence, store_evidence
+from evergreen.training.evaluation.levels import Levels
 
 
 def rows(champion: list[float | None] | None = None) -> pa.Table:
@@ -42,6 +44,27 @@ def test_it_comes_back_sorted_and_what_is_missing_is_nan(tmp_path: Path) -> None
     np.testing.assert_array_equal(evidence.champion, [np.nan, 0.5])
     assert evidence.known_at.dtype == np.dtype("datetime64[us]")
     assert as_evidence(load_evidence(home, store_evidence(home, rows()))).champion is None
+
+
+def test_levels_and_the_refit_come_back_and_what_has_none_reads_as_before(tmp_path: Path) -> None:
+    home, moment = Home(tmp_path), pd.Timestamp("2013-03-04 12:00")
+    times = dict.fromkeys(("_time", "_label_known_at", "_label_first_known_at"), moment)
+    frame = pd.DataFrame({"_key": list("abc"), **times, "_label": [1.0, 0.0, 1.0]})
+    p = np.array([0.5, 0.6, 0.7])
+    groups = {
+        "segment": {"carrier": Levels(np.array([1, -1, 0]), ("UA", "AA"), 1), "hour": Levels(np.zeros(3, int), ("9",))},
+        "sensitive": {"sex": Levels(np.array([0, 1, 1]), ("m", "f"))},
+    }
+    made = evidence_rows(frame, p, None, "UTC", refit=p / 2, groups=groups)
+    assert made.column_names[-4:] == ["p_refit", "segment.carrier", "segment.hour", "sensitive.sex"]
+    evidence = as_evidence(load_evidence(home, store_evidence(home, made)))
+    np.testing.assert_array_equal(evidence.refit, p / 2)
+    assert evidence.segments["carrier"].names == ("AA", "UA")
+    np.testing.assert_array_equal(evidence.segments["carrier"].place, [0, -1, 1])
+    assert list(evidence.segments) == ["carrier", "hour"]
+    np.testing.assert_array_equal(evidence.sensitive["sex"].place, [1, 0, 0])
+    old = as_evidence(load_evidence(home, store_evidence(home, rows())))
+    assert (old.refit, old.segments, old.sensitive) == (None, {}, {})
 
 
 def test_missing_or_altered_evidence_is_named(tmp_path: Path) -> None:

@@ -256,6 +256,12 @@ def test_of_equally_good_models_no_more_are_promoted_than_the_confidence_states(
         world = World(seed, per_day=40)
         rows = world.evidence(world.off_by_day(0.4), world.off_by_day(0.4))
         verdicts.append(decide(rows, gate, facts()).verdict)
-    limit = stats.binom.ppf(0.975, runs, 1 - gate.confidence)
-    assert 0 < verdicts.count("promote") <= limit
-    assert 0 < verdicts.count("reject") <= limit
+    stated = 1 - gate.confidence
+    for verdict in ("promote", "reject"):
+        count = verdicts.count(verdict)
+        found = stats.binomtest(count, runs, stated, alternative="greater")
+        low, high = stats.binomtest(count, runs).proportion_ci(0.9, "exact")
+        print(f"{verdict}: {count} of {runs}, {count / runs:.1%} [{low:.1%}, {high:.1%}], stated {stated:.0%}")
+        assert count > 0, "a rule that never says anything would pass"
+        assert found.pvalue > 0.025
+        assert high < 2 * stated

@@ -46,7 +46,7 @@ def _replay(home: Home, decision: Decision) -> ReplayedDecision:
         return ReplayedDecision(id=decision.id, recorded=decision.verdict, replayed=replayed, problem=problem)
 
     try:
-        gate = Gate.model_validate(decision.inputs.get("gate"))
+        gate = Gate.recorded(decision.inputs.get("gate"))
         facts = Facts.model_validate(decision.inputs.get("facts"))
         evidence = as_evidence(load_evidence(home, decision.evidence or ""))
     except RegistryError as error:
@@ -58,6 +58,8 @@ def _replay(home: Home, decision: Decision) -> ReplayedDecision:
         return result(verdict.verdict, f"the verdict is now: {verdict.reason}")
     found = jsonable(verdict.model_dump(mode="json"))
     changed = [rule["rule"] for rule in found["rules"] if not _recorded(decision.inputs.get("rules"), rule)]
+    asked = {rule["rule"] for rule in found["rules"]}
+    changed += [str(rule.get("rule")) for rule in decision.inputs.get("rules") or [] if rule.get("rule") not in asked]
     if not _alike(decision.inputs.get("metrics"), found["metrics"]):
         changed.append("metrics")
     return result(verdict.verdict, f"same verdict, but other numbers in {', '.join(changed)}" if changed else None)

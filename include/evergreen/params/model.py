@@ -95,6 +95,11 @@ class Params(Section):
         self.search.require_fit(kind)
         if self.evaluation.cost is not None and kind != "binary":
             raise ValueError(f"evaluation.cost: two ways to be wrong are a binary label's, and this one is {kind}")
+        if self.gate.fairness and not self.evaluation.sensitive:
+            raise ValueError(
+                f"gate.fairness: {', '.join(self.gate.fairness)} compares the groups of the columns of "
+                "`evaluation.sensitive`, and that names none"
+            )
         return self
 
     @property

@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evergreen.training.intervals import calibrated
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The days of some rows, and the resamples of them: one seed draws the same for every figure of the same days."""
+
+    place: Any  # (rows,): the row's day as a place among the days
+    drawn: Any  # (resamples, days): how often each was drawn
+
+    @classmethod
+    def of(cls, day: np.ndarray, *, resamples: int, seed: int) -> Blocks:
+        """Days as numbers (rows,), drawn with replacement."""
+        import numpy as np
+
+        days, place = np.unique(day, return_inverse=True)
+        # A resample is how often each day was drawn: (resamples, days) counts give every mean in two products.
+        drawn = np.random.default_rng(seed).multinomial(len(days), np.full(len(days), 1 / len(days)), size=resamples)
+        return cls(place, drawn)
+
+    @property
+    def days(self) -> int:
+        """How many there are."""
+        return int(self.drawn.shape[1])
+
+    def sums(self, values: Any, group: Any, groups: int) -> Any:
+        """(days, `groups`) sums of `values` (rows,); rows of a `group` below 0 are left out."""
+        import numpy as np
+
+        kept = group >= 0
+        cell = self.place[kept] * groups + group[kept]
+        return np.bincount(cell, weights=values[kept], minlength=self.days * groups).reshape(self.days, groups)
 
 
 @dataclass(frozen=True)
@@ -55,13 +86,10 @@ def compare_by_day(
     """Resample whole days with replacement; `difference` (n,) is the candidate's loss minus the champion's."""
     import numpy as np
 
-    days, place = np.unique(day, return_inverse=True)
-    sums = np.bincount(place, weights=difference)
-    rows = np.bincount(place)
-    # A resample is how often each day was drawn: (resamples, days) counts give every mean in two products.
-    drawn = np.random.default_rng(seed).multinomial(len(days), np.full(len(days), 1 / len(days)), size=resamples)
-    means = (drawn @ sums) / (drawn @ rows)
-    needed = calibrated(confidence, len(days))
+    blocks = Blocks.of(day, resamples=resamples, seed=seed)
+    sums, rows = np.bincount(blocks.place, weights=difference), np.bincount(blocks.place)
+    means = (blocks.drawn @ sums) / (blocks.drawn @ rows)
+    needed = calibrated(confidence, blocks.days)
     low, high = np.quantile(means, [(1 - needed), needed])
     return Comparison(
         difference=float(difference.mean()), low=float(low), high=float(high),

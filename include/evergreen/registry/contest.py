@@ -13,12 +13,12 @@ from evergreen.errors import EvergreenError, RegistryError
 from evergreen.params.prediction import Kind
 from evergreen.project import Project
 from evergreen.registry.bundle import Bundle
-from evergreen.registry.gate import Facts
+from evergreen.registry.gate import Facts, Latency
+from evergreen.registry.serving import size_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    import pyarrow as pa
 
 Which = Literal["model", "twin"] | None
 
@@ -91,12 +91,21 @@ def comparable(build: str, cutoff: datetime, twin_cutoff: datetime, judge_from: 
     )
 
 
-def facts_of(candidate: Bundle, champion: Opponent | None, as_of: datetime, threshold: float | None) -> Facts:
-    """What the gate knows besides the rows."""
+def facts_of(
+    candidate: Bundle,
+    champion: Opponent | None,
+    as_of: datetime,
+    threshold: float | None,
+    latencies: Sequence[Latency] = (),
+) -> Facts:
+    """What the gate knows besides the rows; `latencies` are of the models that serve, the candidate's first."""
+    own, other = (*latencies, None, None)[:2]
     known = {} if champion is None else {
         "champion_build": champion.bundle.build, "champion_model": champion.which,
         "champion_sha256": champion.sha256, "champion_cutoff": champion.cutoff,
         "incomparable": champion.why, "last_promotion": champion.promoted,
+        "champion_model_sha256": champion.bundle.training.model_sha256,
+        "champion_size": size_of(champion.bundle.path("model.pkl")), "champion_latency": other,
     }  # fmt: skip
     return Facts(
         as_of=as_of,
@@ -108,6 +117,9 @@ def facts_of(candidate: Bundle, champion: Opponent | None, as_of: datetime, thre
         candidate_cutoff=candidate.training.judge_from,
         window_end=candidate.training.cutoff,
         threshold=threshold,
+        model_sha256=candidate.training.model_sha256,
+        size=size_of(candidate.path("model.pkl")),
+        latency=own,
         **known,
     )
 
@@ -166,43 +178,37 @@ def _tolerance(p: np.ndarray) -> dict[str, Any]:
     return {"rtol": 0, "atol": 1e-9 * (scale if np.isfinite(scale) else 1.0), "equal_nan": True}
 
 
-def champion_predictions(project: Project, candidate: Bundle, champion: Opponent, frame: pd.DataFrame) -> np.ndarray:
-    """What the champion says of the rows of `frame`, shaped as the candidate's, on its own definition of every feature.
+def champion_frame(project: Project, candidate: Bundle, champion: Opponent, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `frame` with the champion's own definition of every feature.
 
     Where the candidate's params define features otherwise, the champion's are computed from the candidate's snapshot.
     Raises EvergreenError, saying why, where that cannot be done or does not give the same rows.
     """
-    if not _defines_alike(candidate, champion.bundle):
-        own = _features_by(project, champion.bundle, frame)
-        absent = int((~frame["_key"].isin(own.index)).sum())
-        if absent or not own.index.is_unique:
-            raise EvergreenError(
-                f"the champion's params do not give the same rows: {absent} of {len(frame)} have no row by the same key"
-            )
-        frame = own.loc[frame["_key"]].reset_index()
+    if _defines_alike(candidate, champion.bundle):
+        return frame
+    own = _features_by(project, champion.bundle, frame)
+    absent = int((~frame["_key"].isin(own.index)).sum())
+    if absent or not own.index.is_unique:
+        raise EvergreenError(
+            f"the champion's params do not give the same rows: {absent} of {len(frame)} have no row by the same key"
+        )
+    return own.loc[frame["_key"]].reset_index()
+
+
+def champion_predictions(candidate: Bundle, champion: Opponent, own: pd.DataFrame) -> np.ndarray:
+    """What the champion says of its own rows, shaped as the candidate's predictions."""
     classes = candidate.training.classes
-    return champion.predict_classes(frame, classes) if classes else champion.predict(frame)
+    return champion.predict_classes(own, classes) if classes else champion.predict(own)
 
 
-def evidence_rows(frame: pd.DataFrame, candidate: np.ndarray, champion: np.ndarray | None, time_zone: str) -> pa.Table:
-    """The rows as `registry.evidence` stores them."""
-    import pyarrow as pa
+def refit_predictions(candidate: Bundle, frame: pd.DataFrame) -> np.ndarray | None:
+    """What the model that would serve says of rows that it has learned from; None where it is the twin itself."""
+    from evergreen.training.artifacts import predict
 
-    from evergreen.registry.evidence import evidence_schema
-    from evergreen.training.predictions import as_column, no_column
-
-    classes = candidate.shape[1] if candidate.ndim > 1 else 0
-    schema = evidence_schema(classes)
-    said = [no_column(len(frame), classes) if p is None else as_column(p) for p in (candidate, champion)]
-    local = frame["_time"].dt.tz_localize("UTC").dt.tz_convert(time_zone).dt.tz_localize(None)
-    times = [frame[name].astype("datetime64[us]") for name in ("_time", "_label_known_at", "_label_first_known_at")]
-    day = local.astype("datetime64[s]").astype("int64") // 86_400
-    columns: list[Any] = [frame["_key"], *times, frame["_label"], *said, day]
-    arrays = [
-        values if isinstance(values, pa.Array) else pa.array(values, field.type, from_pandas=False)
-        for values, field in zip(columns, schema, strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    if candidate.training.model_sha256 == candidate.training.twin_sha256:
+        return None
+    p: np.ndarray = predict(candidate.model(), frame)
+    return p
 
 
 def _defines_alike(one: Bundle, other: Bundle) -> bool:

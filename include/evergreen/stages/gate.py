@@ -25,14 +25,17 @@ from evergreen.registry.bundle import Bundle, load_bundle
 from evergreen.registry.contest import (
     Opponent,
     candidate_predictions,
+    champion_frame,
     champion_predictions,
-    evidence_rows,
     facts_of,
     opponent,
+    refit_predictions,
     threshold_of,
     window_frame,
 )
-from evergreen.registry.gate import Facts, Verdict, decide
+from evergreen.registry.gate import Facts, Latency, Verdict, decide
+from evergreen.registry.groups import segments_of, sensitive_of
+from evergreen.registry.serving import latencies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +103,7 @@ def _stored(ledger: Ledger, name: str, build: str, champion: Promotion | None) -
 
 
 def _judge(opened: Build, candidate: Bundle, as_of: datetime, actor: str, champion: Promotion | None) -> Decision:
-    from evergreen.registry.evidence import as_evidence, load_evidence, store_evidence
+    from evergreen.registry.evidence import as_evidence, evidence_rows, load_evidence, store_evidence
 
     if as_of.replace(microsecond=0) < opened.record.as_of.replace(
         microsecond=0
@@ -113,11 +116,15 @@ def _judge(opened: Build, candidate: Bundle, as_of: datetime, actor: str, champi
     against = _opponent(here, candidate, champion)
     frame = window_frame(here, candidate)
     p = candidate_predictions(here, candidate, frame)
-    p_champion, against = _champion(here, candidate, against, frame)
-    rows = evidence_rows(frame, p, p_champion, candidate.params.time_zone)
+    own, p_champion, against = _champion(here, candidate, against, frame)
+    groups = {"segment": segments_of(candidate.params, frame), "sensitive": sensitive_of(candidate.params, frame)}
+    refit = refit_predictions(candidate, frame)
+    rows = evidence_rows(frame, p, p_champion, candidate.params.time_zone, refit, groups)
     sha256 = store_evidence(here.home, rows)
     point("gate.evidence")
-    facts = facts_of(candidate, against, as_of, threshold_of(here, candidate))
+    facts = facts_of(
+        candidate, against, as_of, threshold_of(here, candidate), _latencies(candidate, frame, against, own)
+    )
     # Judged as it was stored, so that a replay starts from the same bytes.
     verdict = decide(as_evidence(load_evidence(here.home, sha256)), candidate.params.gate, facts)
     return Decision(
@@ -143,17 +150,26 @@ def _opponent(project: Project, candidate: Bundle, champion: Promotion | None) -
 
 def _champion(
     here: Project, candidate: Bundle, against: Opponent | None, frame: pd.DataFrame
-) -> tuple[Any, Opponent | None]:
-    """The champion's predictions; where it cannot make them, none and an opponent that says why."""
+) -> tuple[Any, Any, Opponent | None]:
+    """The champion's own rows and predictions; where it cannot make them, none and an opponent that says why."""
     if against is None or against.which is None or frame.empty:
-        return None, against
+        return None, None, against
     try:
-        return champion_predictions(here, candidate, against, frame), against
+        own = champion_frame(here, candidate, against, frame)
+        return own, champion_predictions(candidate, against, own), against
     except RegistryError:
         raise
     except EvergreenError as error:
         why = f"the champion {against.bundle.build} cannot predict these rows: {error}"
-        return None, Opponent(against.bundle, against.promoted, None, why)
+        return None, None, Opponent(against.bundle, against.promoted, None, why)
+
+
+def _latencies(candidate: Bundle, frame: pd.DataFrame, against: Opponent | None, own: Any) -> list[Latency]:
+    """Of the models that serve, the champion's beside the candidate's, where there is anything to predict."""
+    if frame.empty:
+        return []
+    both = [(candidate.model(), frame)]
+    return latencies(both if against is None or own is None else [*both, (against.bundle.model(), own)])
 
 
 def _inputs(

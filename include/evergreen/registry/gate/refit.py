@@ -1,0 +1,48 @@
+"""The refit, the model that serves, beside its twin, which the verdict is about.
+
+The refit has learned from these rows, so its figures here say nothing for it: only a refit that is worse than its twin
+on rows that it knows is broken.
+"""
+
+from __future__ import annotations
+
+from evergreen.params.gate import Gate
+from evergreen.registry.gate.records import Evidence, Facts, Rule
+
+SHARE = 0.05  # of the twin's loss: the margin where none is configured
+
+
+def refit(evidence: Evidence, gate: Gate, facts: Facts) -> list[Rule]:
+    """Fails where the refit is shown to be worse than its twin, or says what is no prediction."""
+    import numpy as np
+
+    from evergreen.registry.bootstrap import compare_by_day, row_losses
+
+    if gate.refit is None or facts.model_sha256 is None:
+        return []  # the decision is from before this rule
+    if facts.model_sha256 == facts.candidate_sha256:
+        return [Rule(rule="refit", passed=True, text="the model that serves is the one that was judged")]
+    p = evidence.refit
+    if p is None:
+        return [Rule(rule="refit", passed=None, text="the refit's predictions are missing")]
+    usable = np.isfinite(p) if facts.kind == "regression" else (p >= 0) & (p <= 1)
+    if wrong := int((~(usable if p.ndim == 1 else usable.all(axis=1))).sum()):
+        text = f"the refit is broken: {wrong} of its {len(p)} predictions are missing, infinite or no probabilities"
+        return [Rule(rule="refit", passed=False, text=text, numbers={"wrong": wrong})]
+    metric = gate.metric_of(facts.kind)
+    own, twin = (row_losses(metric, evidence.label, one) for one in (p, evidence.candidate))
+    if not (np.isfinite(own).all() and np.isfinite(twin).all()):
+        return [Rule(rule="refit", passed=None, text=f"{metric} of the refit cannot be computed")]
+    margin = SHARE * float(twin.mean()) if gate.refit.margin is None else gate.refit.margin
+    found = compare_by_day(
+        own - twin - margin, evidence.day, confidence=gate.confidence, resamples=gate.resamples, seed=gate.seed
+    )
+    passed = found.worse < found.needed
+    text = (
+        f"the refit's {metric} is {own.mean():.4f} on rows that it has learned from and its twin's {twin.mean():.4f}: "
+        + (f"not shown to be worse by more than {margin:.4g}" if passed
+           else f"worse by more than {margin:.4g}, so it is broken")
+    )  # fmt: skip
+    numbers = {"refit": float(own.mean()), "twin": float(twin.mean()), "margin": margin, "worse": found.worse,
+               "needed": found.needed}  # fmt: skip
+    return [Rule(rule="refit", passed=passed, text=text, numbers=numbers)]
