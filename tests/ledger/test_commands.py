@@ -26,12 +26,25 @@ def show(make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(project.root)
 
     def run(part: str) -> str:
-        done = CliRunner().invoke(decisions, ["show", part])
+        done = CliRunner().invoke(decisions, ["show", "--json", part])
         if done.exception is not None:
             raise done.exception
         return str(json.loads(done.stdout)["id"])
 
     return run
+
+
+def test_a_decision_is_shown_as_a_person_reads_it(show: Callable[[str], str]) -> None:
+    done = CliRunner().invoke(decisions, ["show", "20130429"])
+    assert done.stdout.startswith("# promote: gate of 20130429T0400-aa\n\n> better\n\n## Rules\n")
+
+
+def test_the_list_has_kind_verdict_and_reason(show: Callable[[str], str]) -> None:
+    done = CliRunner().invoke(decisions, ["list"])
+    assert done.stdout.splitlines()[:2] == [
+        "2013-04-01T04:00:00Z  gate      promote       gate-small-20130429T0400-aa-against-none",
+        "    better",
+    ]
 
 
 @pytest.mark.parametrize("part", ["20130429", "gate-small-20130429T0400-aa-against-none"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from evergreen import clock
 from evergreen.errors import EvergreenError
 from evergreen.project import Project
 
+WIDTH = 120
 decisions = typer.Typer(no_args_is_help=True, help="What was decided, on what, and whether it would be again.")
 
 
@@ -24,20 +26,27 @@ def list_all() -> None:
         typer.echo("no decision yet: run the retrain DAG")
     for decision in found:
         moment = clock.format_time(decision.as_of)
-        typer.echo(f"{moment}  {decision.verdict:<13} {decision.id}\n    {decision.reason}")
+        typer.echo(f"{moment}  {decision.kind:<9} {decision.verdict:<13} {decision.id}")
+        typer.echo(fill(decision.reason, WIDTH, initial_indent="    ", subsequent_indent="    ") or "    (no reason)")
 
 
 @decisions.command("show")
-def show(decision: Annotated[str, typer.Argument(help="Id of a decision, or a part that only it has.")]) -> None:
-    """One decision with its inputs, rules and numbers."""
+def show(
+    decision: Annotated[str, typer.Argument(help="Id of a decision, or a part that only it has.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The record as the ledger has it.")] = False,
+) -> None:
+    """One decision: verdict and reason, rules and numbers, models, rows, who and when (as Markdown)."""
+    from evergreen.ledger.describe import describe
     from evergreen.ledger.store import Ledger
 
     project = Project.load()
-    ids = [found.id for found in Ledger.open(project.home).decisions(project.name)]
+    ledger = Ledger.open(project.home)
+    ids = [found.id for found in ledger.decisions(project.name)]
     meant = [id_ for id_ in ids if id_ == decision] or [id_ for id_ in ids if decision in id_]
     if len(meant) > 1:
         raise EvergreenError(f"`{decision}` is part of {len(meant)} decisions; give more of it: {', '.join(meant)}")
-    typer.echo(Ledger.open(project.home).decision(meant[0] if meant else decision).model_dump_json(indent=2))
+    found = ledger.decision(meant[0] if meant else decision)
+    typer.echo(found.model_dump_json(indent=2) if as_json else describe(found), nl=as_json)
 
 
 @decisions.command("replay")
