@@ -1,19 +1,17 @@
-"""The ledger: append-only, idempotent, safe for several processes, and readable again exactly as written."""
+"""The ledger on SQLite and on PostgreSQL: append-only, idempotent, and readable again exactly as written."""
 
 from __future__ import annotations
 
-import multiprocessing
-import sqlite3
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from evergreen.errors import EvergreenError
 from evergreen.ledger import Decision, Ledger, Promotion, Request, Window
 from evergreen.paths import Home
+from tests.ledger.stores import Store
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 
@@ -40,16 +38,6 @@ def a_request(id_: str = "request-small-1", **changes: Any) -> Request:
         "id": id_, "name": "small", "as_of": APRIL, "raised_by": "monitor", "reason": "bias", "build": "b1",
     }  # fmt: skip
     return Request(**(values | changes))
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
-
-
-@pytest.fixture
-def ledger(home: Home) -> Ledger:
-    return Ledger.open(home)
 
 
 def test_a_record_comes_back_as_it_was_written(home: Home, ledger: Ledger) -> None:
@@ -85,17 +73,13 @@ def test_what_was_recorded_first_stands(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("table", ["decisions", "promotions", "requests", "answers", "windows"])
 @pytest.mark.parametrize("change", ["DELETE FROM {}", "UPDATE {} SET created_at = 'x'"])
-def test_nothing_is_changed_or_deleted(home: Home, ledger: Ledger, table: str, change: str) -> None:
+def test_nothing_is_changed_or_deleted(store: Store, ledger: Ledger, table: str, change: str) -> None:
     ledger.record_promotion(a_promotion(ledger))
     ledger.raise_request(a_request())
     ledger.answer_requests("small", ["request-small-1"], "gate-small-b1")
     ledger.record_window(Window(name="small", build="b1", end=APRIL, record={}))
-    connection = sqlite3.connect(home.ledger)
-    try:
-        with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
-            connection.execute(change.format(table))
-    finally:
-        connection.close()
+    with pytest.raises(IntegrityError, match=f"{table} is append-only"):
+        store.run(change.format(table))
 
 
 def test_decisions_are_newest_first_and_of_one_use_case(ledger: Ledger) -> None:
@@ -159,77 +143,3 @@ def test_windows_are_in_order_of_their_end(ledger: Ledger) -> None:
     for days in (14, 7, 21):
         ledger.record_window(Window(name="small", build="b1", end=APRIL + timedelta(days=days), record={"d": days}))
     assert [w.record["d"] for w in ledger.windows("small", "b1")] == [7, 14, 21]
-
-
-def test_an_unreachable_ledger_is_named(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("EVERGREEN_LEDGER_URL", f"sqlite:///{tmp_path}/nowhere/ledger.db")
-    with pytest.raises(EvergreenError, match=r"nowhere/ledger\.db cannot be used"):
-        Ledger.open(home)
-    monkeypatch.setenv("EVERGREEN_LEDGER_URL", "not a url")
-    with pytest.raises(EvergreenError, match="EVERGREEN_LEDGER_URL"):
-        Ledger.open(home)
-
-
-def test_a_locked_ledger_is_an_error_after_its_deadline(
-    home: Home, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("evergreen.ledger.engine.BUSY_SECONDS", 0.1)
-    impatient = Ledger.open(home)
-    holder = sqlite3.connect(home.ledger)
-    try:
-        holder.execute("BEGIN IMMEDIATE")
-        with pytest.raises(EvergreenError, match="database is locked; nothing was recorded"):
-            impatient.record_decision(a_decision())
-        assert impatient.decisions("small") == []  # readers are not held up
-    finally:
-        holder.close()
-
-
-def _race(task: Callable[[Home, int], str], home: Home) -> list[str]:
-    """Run `task` in two fresh processes that start together."""
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(2), context.Queue()
-    racers = [context.Process(target=_racer, args=(task, home, number, barrier, results)) for number in (1, 2)]
-    for racer in racers:
-        racer.start()
-    found = [results.get(timeout=60) for _ in racers]
-    for racer in racers:
-        racer.join(timeout=60)
-    return sorted(found)
-
-
-def _racer(task: Callable[[Home, int], str], home: Home, number: int, barrier: Any, results: Any) -> None:
-    barrier.wait(timeout=60)
-    try:
-        results.put(task(home, number))
-    except EvergreenError as error:
-        results.put(f"refused: {error}")
-
-
-def _record_many(home: Home, number: int) -> str:
-    ledger = Ledger.open(home)
-    for index in range(20):
-        ledger.record_decision(a_decision(f"d{index}", actor=f"racer {number}"))
-        ledger.raise_request(a_request(f"r{index}"))
-    return "done"
-
-
-def _promote_one(home: Home, number: int) -> str:
-    ledger = Ledger.open(home)
-    return ledger.record_promotion(a_promotion(ledger, f"b{number}")).build
-
-
-def test_two_processes_that_race_record_everything_once(home: Home) -> None:
-    assert _race(_record_many, home) == ["done", "done"]  # also races for the making of the tables
-    ledger = Ledger.open(home)
-    assert sorted(d.id for d in ledger.decisions("small")) == sorted(f"d{index}" for index in range(20))
-    assert len(ledger.requests("small")) == 20
-
-
-def test_of_two_processes_that_promote_at_once_one_wins(home: Home) -> None:
-    winner, refused = _race(_promote_one, home)
-    assert refused.startswith("refused: ")
-    champion = Ledger.open(home).champion("small")
-    assert champion is not None
-    assert champion.build == winner
-    assert len(Ledger.open(home).promotions("small")) == 1

@@ -1,52 +1,57 @@
-"""The connection to the ledger: SQLite in the home, or the database that EVERGREEN_LEDGER_URL names."""
+"""The connection to the ledger, brought to this code's version when it is opened; transactions and their errors."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, inspect
+from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 
 from evergreen.disk import is_full
 from evergreen.errors import EvergreenError
-from evergreen.ledger.tables import decisions, metadata
+from evergreen.faults import point
+from evergreen.ledger.migrations import REVISIONS, migrate, version_of
+from evergreen.ledger.tables import decisions
+from evergreen.ledger.url import connect_args, ledger_url, shown
 from evergreen.locks import lock
 from evergreen.paths import Home
 
-BUSY_SECONDS = 30
 _ALTERED = ("not a database", "malformed")  # what SQLite says of a file that something else wrote to
 
 
 def ledger_engine(home: Home) -> Engine:
-    """The engine, its tables made where they are missing; raises EvergreenError where it is unreachable or lost."""
-    url = _url(home)
+    """The engine, its tables made or migrated; raises EvergreenError where it is unreachable, lost or too new."""
+    url = ledger_url(home)
     try:
         # No pool: tasks are forked, and two processes must not share a connection.
-        engine = create_engine(url, poolclass=NullPool, connect_args=_connect_args(url))
+        engine = create_engine(url, poolclass=NullPool, connect_args=connect_args(url))
     except (NoSuchModuleError, ImportError) as error:
-        raise EvergreenError(f"the ledger {_shown(url)} needs a driver that is not installed: {error}") from None
+        raise EvergreenError(f"the ledger {shown(url)} needs a driver that is not installed: {error}") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    with reached(engine):
-        missing = metadata.tables.keys() - set(inspect(engine).get_table_names())
-        if decisions.name in missing:
+    with reading(engine) as connection:
+        version = version_of(connection)
+        if version is None and not inspect(connection).has_table(decisions.name):
             _refuse_lost(home, url)
-        if missing:  # all, or those that an older version did not have
-            with lock(home, "ledger"), writing(engine) as connection:
-                metadata.create_all(connection)
+    if version != REVISIONS[-1]:
+        _migrate(home, engine, version)
     return engine
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes; it takes SQLite's write lock at once, so that what it reads stays true."""
-    writer = engine.execution_options(evergreen_write=True)
-    with reached(engine), writer.begin() as connection:
+    """A transaction that writes. All that it reads is of one moment, and stays true until it ends or fails.
+
+    On SQLite it takes the write lock at once; on PostgreSQL what two of them insert by the same key is an
+    IntegrityError for the second, who sees what the first did when it begins again.
+    """
+    alone = engine.dialect.name == "sqlite"
+    options: dict[str, Any] = {"evergreen_write": True} if alone else {"isolation_level": "REPEATABLE READ"}
+    with reached(engine), engine.execution_options(**options).begin() as connection:
         yield connection
 
 
@@ -65,12 +70,44 @@ def reached(engine: Engine) -> Iterator[None]:
     except IntegrityError:
         raise
     except DBAPIError as error:
-        altered = any(words in str(error.orig) for words in _ALTERED)
-        then = "restore it from a backup" if altered else "nothing was recorded, run this again"
-        problem = str(error.orig)
+        problem = str(error.orig).strip()
         if problem == "disk I/O error" and is_full(Path(str(engine.url.database)).parent):
             problem = "database or disk is full"
-        raise EvergreenError(f"the ledger {_shown(engine.url)} cannot be used: {problem}; {then}") from None
+        raise EvergreenError(
+            f"the ledger {shown(engine.url)} cannot be used: {problem}; {_then(engine, error)}"
+        ) from None
+
+
+def _then(engine: Engine, error: DBAPIError) -> str:
+    if any(words in str(error.orig) for words in _ALTERED):
+        return "restore it from a backup"
+    if isinstance(error, ProgrammingError):
+        return "see docs/ledger.md for the rights that its role needs, then run this again"
+    if error.connection_invalidated:  # perhaps after it had committed: then running it again finds that
+        return "run this again: what was recorded stands, and is not recorded twice"
+    return "nothing was recorded, run this again"
+
+
+def _migrate(home: Home, engine: Engine, version: str | None) -> None:
+    """From `version` to the last, once, whoever else begins at the same time; raises EvergreenError for a newer one."""
+    where, wanted = shown(engine.url), REVISIONS[-1]
+    if version is not None and version not in REVISIONS:
+        raise EvergreenError(
+            f"the ledger {where} is of version {version}, written by a newer Evergreen; this code knows versions up to "
+            f"{wanted}. Nothing was changed. Bring the code up to date (`git pull && make setup`)"
+        )
+    # Two processes that make one SQLite file can disturb each other before they have a transaction.
+    with lock(home, "ledger") if engine.dialect.name == "sqlite" else nullcontext():
+        try:
+            # Not `writing`: who waited for another's migration has to see it.
+            with reached(engine), engine.execution_options(evergreen_write=True).begin() as connection:
+                migrate(connection)
+                point("ledger.migrated")
+        except EvergreenError as error:
+            raise EvergreenError(
+                f"the ledger could not be brought from version {version or 'none'} to {wanted}: {error}. Where its "
+                "role may not change tables, run a command once with the URL of the role that owns them"
+            ) from None
 
 
 def _refuse_lost(home: Home, url: URL) -> None:
@@ -81,25 +118,6 @@ def _refuse_lost(home: Home, url: URL) -> None:
             f"{home.evidence}: restore it from a backup. Without it there is no champion; if that is what you want, "
             f"remove {home.evidence} too"
         )
-
-
-def _url(home: Home) -> URL:
-    text = os.environ.get("EVERGREEN_LEDGER_URL")
-    if not text:
-        home.root.mkdir(parents=True, exist_ok=True)
-        return URL.create("sqlite", database=str(home.ledger))
-    try:
-        return make_url(text)
-    except ArgumentError:
-        raise EvergreenError("EVERGREEN_LEDGER_URL is not a database URL such as postgresql://user@host/db") from None
-
-
-def _connect_args(url: URL) -> dict[str, Any]:
-    return {"timeout": BUSY_SECONDS} if url.get_backend_name() == "sqlite" else {}
-
-
-def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, func, insert, select
+from sqlalchemy import Connection, Engine, Select, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from evergreen.errors import EvergreenError
@@ -98,8 +98,9 @@ class Ledger:
                 f"`{promotion.build}` cannot be promoted as of {iso(promotion.as_of)}: `{build}` was "
                 f"promoted as of {last['as_of']}, and the past is not rewritten; use a later `as_of`"
             )
-        count = select(func.count()).select_from(promotions).where(promotions.c.name == promotion.name)
-        number = connection.execute(count).scalar_one() + 1
+        # One more than that of the row just judged, not than what is there by now: where the database lets two judge
+        # the same row at once, as PostgreSQL does, the second finds its number taken.
+        number = last["number"] + 1 if last else 1
         connection.execute(insert(promotions).values(**to_row(promotion), number=number))
         return promotion
 

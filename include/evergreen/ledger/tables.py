@@ -1,8 +1,11 @@
-"""The ledger's tables. Types are those that every database has: integers and text (JSON and times too)."""
+"""The ledger's tables. Types are those that every database has: integers and text (JSON and times too).
+
+The database gets them by migrations/, whose last revision agrees with what is said here.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, Column, ForeignKey, Integer, MetaData, Table, Text, UniqueConstraint, event
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, UniqueConstraint
 
 metadata = MetaData()
 
@@ -67,15 +70,3 @@ windows = Table(
     Column("record", Text, nullable=False),
     Column("created_at", Text, nullable=False),
 )  # fmt: skip
-
-# SQLite itself keeps the promise of append-only; on PostgreSQL, grant INSERT and SELECT alone.
-for table in metadata.tables.values():
-    for action in ("UPDATE", "DELETE"):
-        event.listen(
-            table,
-            "after_create",
-            DDL(  # type: ignore[no-untyped-call]
-                f"CREATE TRIGGER {table.name}_no_{action.lower()} BEFORE {action} ON {table.name} "
-                f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only'); END"
-            ).execute_if(dialect="sqlite"),
-        )
