@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from mlflow import MlflowClient
 
 from evergreen.errors import RegistryError
+from evergreen.ledger import Promotion
 from evergreen.project import Project
 from evergreen.registry.models import aliases, apply_aliases, version_of_build
 from evergreen.registry.tracking import find_run, live, open_run, run_url
@@ -19,6 +21,7 @@ from tests.conftest import SMALL
 from tests.servers import free_port
 
 BUILD = "20240211T0500-0123abc"
+MOMENT = datetime(2024, 2, 11, 5, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -128,10 +131,38 @@ def test_aliases_and_versions(client: MlflowClient) -> None:
         client.create_model_version("served", f"{run.artifact_uri}/model", run.run_id, tags=mark)
     assert version_of_build("served", f"{BUILD}2") == 2
     client.set_registered_model_alias("served", "challenger", "1")
-    apply_aliases("served", 1, None)
+    one, two = a_promotion(1), a_promotion(2)
+    apply_aliases("served", one, None)
     assert aliases("served") == {"challenger": 1, "champion": 1}
     for _ in range(2):
-        apply_aliases("served", 2, 1)
+        apply_aliases("served", two, one)
         assert aliases("served") == {"challenger": 1, "champion": 2, "previous": 1}
-    with pytest.raises(RegistryError, match="not found"):
-        apply_aliases("served", 9, None)
+
+
+def test_a_version_that_was_deleted_by_hand_is_found_again(client: MlflowClient) -> None:
+    client.create_registered_model("deleted")
+    run = client.create_run(client.create_experiment("deleted again")).info
+
+    def register(number: int) -> None:
+        mark = {"evergreen.build": f"deleted/{BUILD}{number}"}
+        client.create_model_version("deleted", f"{run.artifact_uri}/model", run.run_id, tags=mark)
+
+    one, two = a_promotion(1, "deleted"), a_promotion(2, "deleted")
+    for number in (1, 2):
+        register(number)
+    client.delete_model_version("deleted", "1")
+    apply_aliases("deleted", two, one)
+    assert aliases("deleted") == {"champion": 2}, "a previous one that is gone keeps nobody from being champion"
+    client.delete_model_version("deleted", "2")
+    with pytest.raises(RegistryError, match=f"no version of the champion {BUILD}2 .*run `evergreen track {BUILD}2`"):
+        apply_aliases("deleted", two, one)
+    register(2)
+    apply_aliases("deleted", two, one)
+    assert aliases("deleted") == {"champion": 3}, "as it was registered again"
+
+
+def a_promotion(number: int, name: str = "served") -> Promotion:
+    return Promotion(
+        name=name, build=f"{BUILD}{number}", version=number, bundle="ab", cutoff=MOMENT, as_of=MOMENT, decision="d",
+        previous_build=None,
+    )  # fmt: skip

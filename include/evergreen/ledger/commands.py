@@ -51,13 +51,24 @@ def show(
 
 @decisions.command("replay")
 def replay_all() -> None:
-    """Decide every gate decision again from its stored evidence; exit 1 if any verdict differs."""
+    """Decide every gate decision again from its stored evidence; exit 1 if any verdict differs.
+
+    Of approvals and rollbacks, which people decided, it is checked that what they refer to is in the ledger.
+    """
     from evergreen.ledger.replay import replay
 
     replayed = replay(Project.load())
     for one in replayed:
-        typer.echo(f"{'same' if one.same else 'DIFFERS'}  {one.recorded:<13} {one.id}  {one.problem or ''}")
-    same = sum(one.same for one in replayed)
-    typer.echo(f"{same} of {len(replayed)} verdicts are the same")
-    if same < len(replayed):
+        outcome = (
+            ("same" if one.same else "DIFFERS") if one.kind == "gate" else ("founded" if one.same else "UNFOUNDED")
+        )
+        typer.echo(f"{outcome:<9}  {one.kind:<9} {one.recorded:<13} {one.id}  {one.problem or ''}".rstrip())
+    gates = [one for one in replayed if one.kind == "gate"]
+    typer.echo(f"{sum(one.same for one in gates)} of {len(gates)} verdicts are the same")
+    if others := [one for one in replayed if one.kind != "gate"]:
+        founded = sum(one.same for one in others)
+        typer.echo(
+            f"{len(others)} decisions of people are not decided again: what {founded} of them refer to is in the ledger"
+        )
+    if not all(one.same for one in replayed):
         raise typer.Exit(1)

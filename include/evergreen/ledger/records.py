@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-Kind = Literal["gate"]
+Kind = Literal["gate", "approval", "rollback"]
 Verdict = Literal["promote", "reject", "inconclusive"]
 Moment = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
 

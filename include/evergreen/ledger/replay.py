@@ -1,4 +1,8 @@
-"""Every gate decision decided again, from its stored evidence and inputs alone."""
+"""Every gate decision decided again, from its stored evidence and inputs alone.
+
+What people decided (approvals, rollbacks) follows from nothing that is stored: there it is checked that what they
+refer to is in the ledger.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evergreen.errors import RegistryError
-from evergreen.ledger.records import Decision
+from evergreen.ledger.records import Decision, Kind
+from evergreen.ledger.referred import why_unfounded
 from evergreen.ledger.rows import jsonable
 from evergreen.ledger.store import Ledger
 from evergreen.params.gate import Gate
@@ -22,20 +27,30 @@ class ReplayedDecision(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str
+    kind: Kind = "gate"
     recorded: str
     replayed: str | None
     problem: str | None = None
 
     @property
     def same(self) -> bool:
-        """Whether verdict, rules and numbers came out as recorded."""
+        """Whether verdict, rules and numbers came out as recorded; of other kinds, whether it is founded."""
         return self.problem is None
 
 
 def replay(project: Project) -> list[ReplayedDecision]:
-    """The use case's gate decisions, oldest first; nothing is written, and MLflow, lake and models are not needed."""
+    """The use case's decisions, oldest first; nothing is written, and MLflow, lake and models are not needed."""
     ledger = Ledger.open(project.home)
-    return [_replay(project.home, decision) for decision in reversed(ledger.decisions(project.name))]
+    decisions, promotions = ledger.decisions(project.name), ledger.promotions(project.name)
+    known = {decision.id: decision for decision in decisions}
+    return [
+        _replay(project.home, one)
+        if one.kind == "gate"
+        else ReplayedDecision(
+            id=one.id, kind=one.kind, recorded=one.verdict, replayed=None, problem=why_unfounded(one, known, promotions)
+        )
+        for one in reversed(decisions)
+    ]
 
 
 def _replay(home: Home, decision: Decision) -> ReplayedDecision:

@@ -6,6 +6,7 @@ import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from evergreen.errors import RegistryError
 from evergreen.faults import point
 from evergreen.registry.contents import Outcome, feature_schema
 from evergreen.registry.server import connected
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
+    from evergreen.ledger import Promotion
     from evergreen.training.record import TrainingRecord
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -72,17 +74,34 @@ def aliases(name: str) -> dict[str, int]:
         return {key: int(value) for key, value in client.get_registered_model(name).aliases.items()} if found else {}
 
 
-def apply_aliases(name: str, champion: int, previous: int | None) -> None:
-    """Make a version `champion` and the one before it `previous`; applied again it changes nothing.
+def apply_aliases(name: str, champion: Promotion, previous: Promotion | None) -> None:
+    """Make a promoted version `champion` and the one before it `previous`; applied again it changes nothing.
 
-    A previous version that somebody deleted by hand keeps nobody from being champion.
+    One that somebody deleted by hand and `evergreen track` registered again has another number now. Raises
+    RegistryError where the champion's is gone; a previous one that is keeps nobody from being champion.
     """
-    with connected("promote again: the ledger knows the promotion, only the aliases are missing") as client:
-        client.set_registered_model_alias(name, CHAMPION, str(champion))
+    with connected("run it again: the ledger has the new champion, only the aliases are missing") as client:
+        version = _registered(client, name, champion)
+        if version is None:
+            raise RegistryError(
+                f"MLflow has no version of the champion {champion.build} any more, which was version "
+                f"{champion.version} of `{name}`. It is champion all the same, and scores from its stored bundle; for "
+                f"MLflow to have it again, run `evergreen track {champion.build}`, then run this again"
+            )
+        client.set_registered_model_alias(name, CHAMPION, version)
         point("promote.champion")
-        kept = {int(version.version) for version in client.search_model_versions(f"name = '{name}'")}
-        if previous in kept - {champion}:
-            client.set_registered_model_alias(name, PREVIOUS, str(previous))
+        before = _registered(client, name, previous) if previous else None
+        if before not in (None, version):
+            client.set_registered_model_alias(name, PREVIOUS, before)
+
+
+def _registered(client: MlflowClient, name: str, promoted: Promotion) -> str | None:
+    """The version that a build was promoted as, or, where that is gone, is registered as by now."""
+    kept = {str(version.version) for version in client.search_model_versions(f"name = '{name}'")}
+    if str(promoted.version) in kept:
+        return str(promoted.version)
+    again = find_version(client, name, promoted.build)
+    return None if again is None else str(again.version)
 
 
 def _logged(client: MlflowClient, run: Run) -> dict[str, str]:

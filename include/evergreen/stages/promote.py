@@ -115,7 +115,7 @@ def _apply(project: Project, ledger: Ledger) -> None:
 
     last, before = [*ledger.promotions(project.name), None, None][:2]
     if last is not None and last.version is not None and tracking_uri() is not None:
-        apply_aliases(project.name, last.version, before.version if before else None)
+        apply_aliases(project.name, last, before)
 
 
 def _version(name: str, build: str) -> int | None:
