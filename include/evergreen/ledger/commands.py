@@ -72,3 +72,12 @@ def replay_all() -> None:
         )
     if not all(one.same for one in replayed):
         raise typer.Exit(1)
+
+
+@decisions.command("copy")
+def copy_all() -> None:
+    """Copy the ledger in the home's file into the database that EVERGREEN_LEDGER_URL names, which has none yet."""
+    from evergreen.ledger.copy import copy_ledger
+
+    for table, rows in copy_ledger(Project.load().home).items():
+        typer.echo(f"{table:<11}{rows:>7}")

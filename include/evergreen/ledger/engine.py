@@ -24,7 +24,17 @@ _ALTERED = ("not a database", "malformed")  # what SQLite says of a file that so
 
 def ledger_engine(home: Home) -> Engine:
     """The engine, its tables made or migrated; raises EvergreenError where it is unreachable, lost or too new."""
-    url = ledger_url(home)
+    engine = connect(ledger_url(home))
+    with reading(engine) as connection:
+        version = version_of(connection)
+        if version is None and not inspect(connection).has_table(decisions.name):
+            _refuse_lost(home, engine.url)
+    bring_up(home, engine, version)
+    return engine
+
+
+def connect(url: URL) -> Engine:
+    """An engine for a ledger that may not be there yet; raises EvergreenError without its driver."""
     try:
         # No pool: tasks are forked, and two processes must not share a connection.
         engine = create_engine(url, poolclass=NullPool, connect_args=connect_args(url))
@@ -33,13 +43,31 @@ def ledger_engine(home: Home) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    with reading(engine) as connection:
-        version = version_of(connection)
-        if version is None and not inspect(connection).has_table(decisions.name):
-            _refuse_lost(home, url)
-    if version != REVISIONS[-1]:
-        _migrate(home, engine, version)
     return engine
+
+
+def bring_up(home: Home, engine: Engine, version: str | None) -> None:
+    """From `version` to the last, once, whoever else begins at the same time; raises EvergreenError for a newer one."""
+    where, wanted = shown(engine.url), REVISIONS[-1]
+    if version == wanted:
+        return
+    if version is not None and version not in REVISIONS:
+        raise EvergreenError(
+            f"the ledger {where} is of version {version}, written by a newer Evergreen; this code knows versions up to "
+            f"{wanted}. Nothing was changed. Bring the code up to date (`git pull && make setup`)"
+        )
+    # Two processes that make one SQLite file can disturb each other before they have a transaction.
+    with lock(home, "ledger") if engine.dialect.name == "sqlite" else nullcontext():
+        try:
+            # Not `writing`: who waited for another's migration has to see it.
+            with reached(engine), engine.execution_options(evergreen_write=True).begin() as connection:
+                migrate(connection)
+                point("ledger.migrated")
+        except EvergreenError as error:
+            raise EvergreenError(
+                f"the ledger could not be brought from version {version or 'none'} to {wanted}: {error}. Where its "
+                "role may not change tables, run a command once with the URL of the role that owns them"
+            ) from None
 
 
 @contextmanager
@@ -88,36 +116,19 @@ def _then(engine: Engine, error: DBAPIError) -> str:
     return "nothing was recorded, run this again"
 
 
-def _migrate(home: Home, engine: Engine, version: str | None) -> None:
-    """From `version` to the last, once, whoever else begins at the same time; raises EvergreenError for a newer one."""
-    where, wanted = shown(engine.url), REVISIONS[-1]
-    if version is not None and version not in REVISIONS:
-        raise EvergreenError(
-            f"the ledger {where} is of version {version}, written by a newer Evergreen; this code knows versions up to "
-            f"{wanted}. Nothing was changed. Bring the code up to date (`git pull && make setup`)"
-        )
-    # Two processes that make one SQLite file can disturb each other before they have a transaction.
-    with lock(home, "ledger") if engine.dialect.name == "sqlite" else nullcontext():
-        try:
-            # Not `writing`: who waited for another's migration has to see it.
-            with reached(engine), engine.execution_options(evergreen_write=True).begin() as connection:
-                migrate(connection)
-                point("ledger.migrated")
-        except EvergreenError as error:
-            raise EvergreenError(
-                f"the ledger could not be brought from version {version or 'none'} to {wanted}: {error}. Where its "
-                "role may not change tables, run a command once with the URL of the role that owns them"
-            ) from None
-
-
 def _refuse_lost(home: Home, url: URL) -> None:
     """Raise EvergreenError rather than begin a ledger anew where one was: nobody would know the champion any more."""
-    if url.database == str(home.ledger) and any(home.evidence.glob("*.parquet")):
-        raise EvergreenError(
-            f"the ledger {home.ledger} is missing or empty, but decisions were made here, whose evidence is in "
-            f"{home.evidence}: restore it from a backup. Without it there is no champion; if that is what you want, "
-            f"remove {home.evidence} too"
-        )
+    if not any(home.evidence.glob("*.parquet")):
+        return
+    if url.database == str(home.ledger):
+        what, then = f"the ledger {home.ledger} is missing or empty", "restore it from a backup"
+    else:
+        what = f"there is no ledger in {shown(url)} yet"
+        then = f"`evergreen decisions copy` brings the one in {home.ledger} there"
+    raise EvergreenError(
+        f"{what}, but decisions were made here, whose evidence is in {home.evidence}: {then}. Without it there is no "
+        f"champion; if that is what you want, remove {home.evidence} too"
+    )
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -20,13 +20,18 @@ def ledger_url(home: Home) -> URL:
     text = os.environ.get("EVERGREEN_LEDGER_URL")
     if not text:
         home.root.mkdir(parents=True, exist_ok=True)
-        return URL.create("sqlite", database=str(home.ledger))
+        return file_url(home)
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise EvergreenError("EVERGREEN_LEDGER_URL is not a database URL such as postgresql://user@host/db") from None
     # As Airflow's connections are written, and with the driver that is locked.
     return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
+
+
+def file_url(home: Home) -> URL:
+    """The file in the home."""
+    return URL.create("sqlite", database=str(home.ledger))
 
 
 def shown(url: URL) -> str:
