@@ -56,6 +56,8 @@ CASES = (
     Case("served model", "models/small/{first}/model.pkl", "score", "evergreen track {first}"),
     Case("bundle's list", "models/small/{first}/bundle.json", "gate", "evergreen track {first}", "{first}"),
     Case("candidate's list", "models/small/{build}/bundle.json", "gate", "evergreen track {build}", "{build}"),
+    Case("champion's model", "models/small/{first}/model.pkl", "gate", "evergreen track {first}"),
+    Case("candidate's twin", "models/small/{build}/twin.pkl", "gate", "evergreen track {build}"),
     Case("judged model", "models/small/{build}/model.pkl", "promote", "evergreen track {build}"),
     Case("snapshot's data", "builds/small/{build}/data/jobs/*.parquet", "features", "evergreen snapshot"),
     Case("trained model", "builds/small/{build}/build/twin.pkl", "evaluate", "dvc "),

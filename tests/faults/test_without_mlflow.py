@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.faults.world import SECOND, World, difference, files, world
 
@@ -68,6 +69,54 @@ def test_it_dies_while_a_build_is_tracked_and_stays_away(world: World, record_pr
         world.run(step)
     wrong = difference(world.content(), world.undisturbed["promote"].after)
     assert [place for place in wrong if "/predictions/" not in place] == []
+
+
+def test_it_dies_between_the_promotion_and_its_aliases(world: World, record_property: Told) -> None:
+    record_property("drill", "MLflow killed when the ledger has the promotion, before the aliases are set")
+    record_property("outcome", "said; the champion scores; back again, the aliases, and one promotion")
+    world.at("promote")
+    promoting = world.start("promote", **world.armed("promote.recorded"))
+    assert promoting.wait() is None, "stopped"
+    away = world.env["MLFLOW_TRACKING_URI"]
+    world.mlflow.stop()
+    os.kill(promoting.pid, signal.SIGCONT)
+    assert promoting.wait() == 1
+    assert "does not answer" in promoting.err
+    assert "only the aliases are missing" in promoting.err
+    later = (SECOND + timedelta(hours=20)).isoformat()
+    scored = world.command("score", "--as-of", later, MLFLOW_TRACKING_URI=away)
+    assert f'"{world.build}": ' in scored.out, "the ledger says who is champion"
+    world.mlflow.start()
+    world.run("promote")
+    wrong = difference(world.content(), world.undisturbed["promote"].after)
+    assert [place for place in wrong if "/predictions/" not in place] == []
+
+
+def test_somebody_deletes_versions_by_hand(world: World, record_property: Told) -> None:
+    record_property("drill", "the champion's version deleted in MLflow; later that of its successor")
+    record_property(
+        "outcome", "gate, promote and score go on; what cannot be an alias is named; tracked again, it is one"
+    )
+    world.at("gate")
+    client = MlflowClient(world.mlflow.uri)
+    client.delete_model_version("small", "1")
+    gate = world.run("gate")
+    assert f"run `evergreen track {world.first}`" in gate.err, "said, and no reason to judge nobody"
+    world.run("promote")
+    assert client.get_registered_model("small").aliases == {"challenger": "2", "champion": "2"}
+
+    client.delete_model_version("small", "2")
+    again = world.start("promote")
+    assert again.wait() == 1
+    assert f"MLflow has no version of the champion {world.build} any more, which was version 2" in again.err
+    later = (SECOND + timedelta(hours=20)).isoformat()
+    assert f'"{world.build}": ' in world.command("score", "--as-of", later).out, "from the stored bundle"
+    assert world.command("track", world.build).err == ""
+    world.run("promote")
+    assert client.get_registered_model("small").aliases == {"challenger": "3", "champion": "3"}
+    after = world.undisturbed["promote"].after
+    ledger = {place: row for place, row in world.content().items() if place.startswith("ledger")}
+    assert difference(ledger, {place: row for place, row in after.items() if place.startswith("ledger")}) == {}
 
 
 __all__ = ["world"]

@@ -98,7 +98,7 @@ def reached(engine: Engine) -> Iterator[None]:
     except IntegrityError:
         raise
     except DBAPIError as error:
-        problem = str(error.orig).strip()
+        problem = str(error.orig).partition("\nLINE ")[0].strip()  # PostgreSQL would go on with the statement
         if problem == "disk I/O error" and is_full(Path(str(engine.url.database)).parent):
             problem = "database or disk is full"
         raise EvergreenError(
