@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -50,6 +51,19 @@ class Gate(Section):
     )
     min_days: int = Field(7, ge=2, description="Fewer days in the window are inconclusive.")
     every: Duration = Field(WEEK, validate_default=True, description="Promote at most once in this span.")
+
+    approval: Literal["automatic", "required"] = Field(
+        "automatic", description="`required`: what the gate would promote waits for a person's answer."
+    )
+    approval_deadline: Duration = Field(
+        "3 days",
+        validate_default=True,
+        gt=timedelta(0),
+        description="Wall time from the verdict on; a later answer is refused, and without one nothing is promoted.",
+    )
+    approvers: tuple[str, ...] = Field(
+        (), description="Ids of the Airflow users who may answer; empty: everybody whose role lets them."
+    )
 
     @field_validator("floor")
     @classmethod
