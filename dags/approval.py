@@ -13,6 +13,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowSkipException
 
+from alerts import AskNotifier
 from deployed import project
 
 APPROVE, REJECT = "Approve", "Reject"
@@ -63,5 +64,6 @@ def ask(name: str) -> AskOperator:
         options=[APPROVE, REJECT],
         defaults=REJECT,
         params={"comment": COMMENT},
+        notifiers=AskNotifier(),
         response_timeout=project(name).params.gate.approval_deadline,
     )
