@@ -364,3 +364,22 @@ def test_5_pages_are_shown_to_who_is_logged_in_and_nothing_else_is(world: World)
         answer = world.call("GET", url)
         assert answer.status in (403, 404), url
         assert world.project.home.clock.read_bytes() not in answer.body
+
+
+def test_6_a_rollback_swaps_champion_and_previous_and_scoring_follows(world: World) -> None:
+    before = world.ledger.promotions("small")
+    assert len(before) == 2
+    started = "/api/v2/dags/small_rollback/dagRuns"
+    form = {"logical_date": None, "conf": {"reason": "worse by night"}}
+    assert world.call("POST", started, form, world.log_in("bob")).status == 403
+    assert world.call("POST", started, {"logical_date": None, "conf": {}}, world.log_in("ann")).status == 400
+    asked = world.call("POST", started, form, world.log_in("ann"))
+    assert asked.status == 200, asked.body
+    run = world.api.wait(Run("small_rollback", json.loads(asked.body)["dag_run_id"], "queued"), RUN_SECONDS)
+    assert world.states(run) == {"rollback": "success"}
+    assert (world.champion.build, world.champion.previous_build) == (before[1].build, before[0].build)
+    decision = world.ledger.decision(world.champion.decision)
+    assert decision.reason == "worse by night"
+    assert decision.actor.startswith("ann (small_rollback ")
+    set_replay(world.project.home, day(86))
+    assert world.xcom(world.run("score"), "score")["by_build"][world.champion.build] > 0
