@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evergreen.clock import set_replay
-from evergreen.errors import EvergreenError
+from evergreen.errors import EvergreenError, RegistryError
 from evergreen.ledger.approvals import approval_terms, deadline_of, waiting
 from evergreen.params.gate import Gate
 from evergreen.stages.approve import NO_COMMENT, LateAnswerError, Question, approve, expire, question
@@ -77,6 +77,14 @@ def test_the_first_answer_stands(candidates: Candidates) -> None:
     result = carry_out(candidates, decision)
     assert (result.promoted, result.reason) == (False, "rejected by ann: too early in the year")
     assert [one.kind for one in candidates.ledger.decisions(NAME)] == ["approval", "gate"]
+
+
+def test_an_answer_is_no_verdict(candidates: Candidates) -> None:
+    decision = ask(candidates, "one")
+    approve(candidates.project, decision, "approve", "", "ann")
+    with pytest.raises(RegistryError, match=f"is no verdict: promote `{decision}`, which it is about"):
+        carry_out(candidates, f"approval-{decision}")
+    assert candidates.champion() is None
 
 
 def test_no_comment_is_said_to_be_none(candidates: Candidates) -> None:

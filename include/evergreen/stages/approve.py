@@ -103,7 +103,7 @@ def question(project: Project, decision: str, links: dict[str, str], forced: boo
     body = "\n\n".join(
         [
             f"Shall **{found.build}** become the champion of `{found.name}`? An answer counts until **{deadline}**; "
-            "without one nothing is promoted. By command line: "
+            "without one nothing is promoted. The form is at the end of this page. By command line: "
             f"`evergreen approve {found.id} --comment TEXT`, or `--reject`.",
             *([listed] if listed else []),
             describe(found),

@@ -54,6 +54,10 @@ def promote(project: Project, decision: str, forced_by: str | None = None) -> Pr
     with lock(project.home, champion_lock(project.name)):
         settle(project, ledger)
         made, back = _made(ledger, found), rollback_of(ledger, found)
+        if made is None and found.kind != "gate":
+            raise RegistryError(
+                f"`{found.id}` is no verdict: promote `{found.inputs.get('decision')}`, which it is about"
+            )
         if made is None or back is not None:
             why_not = obstacle(ledger, found, forced=forced_by is not None) or unapproved(ledger, found)
             if why_not:
