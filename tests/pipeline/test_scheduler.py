@@ -178,7 +178,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     far = (datetime.now(UTC).hour + 12) % 24
     cron = f'"0 {far} * * *"'
     schedule = f"schedule: {{ingest: {cron}, score: {cron}, monitor: {cron}, retrain: null}}\n"
-    clone_repository(root, SMALL.replace("gate: {", "gate: {approval_deadline: 3 days, ") + schedule)
+    clone_repository(root, SMALL.replace("gate: {", "gate: {approval_deadline: 3 days, approvers: [ann], ") + schedule)
     write_drops(root / "drops", days=91, until=63)
     with (root / "drops" / "jobs-000.csv").open("a") as drop:
         drop.write("999999,2024-01-02T12:00:00Z,purple,5\n")  # for quarantine
@@ -225,8 +225,8 @@ def test_a_first_build_is_asked_about_and_rejected(world: World) -> None:
     waits = world.run("retrain", day(62))
     assert set(world.states(waits).values()) == {"skipped"}, "nobody is asked two things at a time"
 
-    viewer = world.log_in("bob")
-    assert world.answer(run, "Approve", "let me", viewer).status == 403
+    for user in ("bob", airflow.USER):  # a viewer, and one who is not among gate.approvers
+        assert world.answer(run, "Approve", "let me", world.log_in(user)).status == 403
     assert world.answer(run, "Reject", "not before spring", world.log_in("ann")).status == 200
     assert world.answer(run, "Approve", "I disagree", world.token).status == 409
     world.api.wait(run, RUN_SECONDS)
