@@ -1,4 +1,4 @@
-"""What people are told when a run fails or is late.
+"""What people are told when a run fails, is late, or waits for their answer.
 
 Every notice is one line of JSON in the log. Where `EVERGREEN_ALERT_URL` is set it is also posted there, in the shape
 that Slack, Mattermost and Teams webhooks take (`{"text": ...}`).
@@ -36,14 +36,33 @@ class FailureNotifier(BaseNotifier):
         )
 
 
+class AskNotifier(BaseNotifier):
+    """Tells that a build waits for an approval, and where to answer."""
+
+    def notify(self, context: Context) -> None:
+        """Send the notice from the task that asks, before it waits."""
+        task: Any = context["task"]
+        send(
+            {
+                "event": "approval",
+                "dag": context["dag"].dag_id,
+                "run": context.get("run_id"),
+                "task": task.task_id,
+                "reason": task.subject,
+                "answer_at": task.generate_link_to_ui_from_context(context=context),
+            },
+            logging.INFO,
+        )
+
+
 def deadline_missed(dag_id: str, **_: Any) -> None:
     """Called by Airflow when a run has not ended by its deadline."""
     send({"event": "late", "dag": dag_id, "reason": "the run's deadline has passed and it has not ended"})
 
 
-def send(notice: dict[str, Any]) -> None:
+def send(notice: dict[str, Any], level: int = logging.ERROR) -> None:
     """Log a notice and post it to the webhook, if one is configured."""
-    log.error("%s", json.dumps(notice))
+    log.log(level, "%s", json.dumps(notice))
     url = os.environ.get("EVERGREEN_ALERT_URL")
     if not url:
         return

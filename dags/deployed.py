@@ -57,16 +57,23 @@ def project(name: str) -> Project:
     return next(project for project in projects() if project.name == name)
 
 
-def policy(project: Project, stage: str, deadline: timedelta) -> dict[str, Any]:
-    """What every DAG of a use case is given: id, owner, retries, deadline, failure notice, tags."""
+def policy(project: Project, stage: str, deadline: timedelta, asks: bool = False) -> dict[str, Any]:
+    """What every DAG of a use case is given: id, owner, retries, deadline, failure notice, tags.
+
+    A DAG that `asks` for approvals may take as long as people may: each of its runs, since a run can choose to ask;
+    late is one only that takes longer than params.yaml lets people expect.
+    """
+    gate = project.params.gate
+    wait = gate.approval_deadline if asks else timedelta(0)
+    expected = wait if gate.approval == "required" else timedelta(0)
     return {
         "dag_id": f"{project.name}_{stage}",
         "catchup": False,
         "tags": ["evergreen", project.name, stage],
-        "dagrun_timeout": 4 * deadline,
+        "dagrun_timeout": 4 * deadline + wait,
         "deadline": DeadlineAlert(
             reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=deadline,
+            interval=deadline + expected,
             callback=SyncCallback(deadline_missed, kwargs={"dag_id": f"{project.name}_{stage}"}),
         ),
         "default_args": {
@@ -121,6 +128,13 @@ def hand_over(name: str, table: str) -> None:
         if connections.variable(connection) not in os.environ:
             with suppress(AirflowNotFoundException):
                 os.environ[connections.variable(connection)] = Connection.get(connection).as_json()
+
+
+def actor(name: str, stage: str) -> str:
+    """Who is behind the running task: the person who started the run, if one did, and the run."""
+    run = get_current_context()["dag_run"]
+    told = f"{name}_{stage} {run.run_id}"
+    return f"{run.triggering_user_name} ({told})" if run.triggering_user_name else told
 
 
 def link(key: str, url: str | None) -> None:

@@ -12,8 +12,11 @@ import pytest
 from evergreen.gc.space import read_space, shown
 from evergreen.paths import Home
 from evergreen.project import Project
+from evergreen.stages.rollback import rollback
 from evergreen.status import read_status, render_status
 from tests.conftest import SMALL
+from tests.stages.test_approve import asking
+from tests.stages.verdicts import FIRST, WEEK, Candidates, candidates
 
 
 def plant(home: Home, **places: int) -> None:
@@ -105,3 +108,18 @@ def test_sizes_read_well() -> None:
     assert [shown(size) for size in (0, 999, 1500, 12_345_678, 3_000_000_000, 5_000_000_000_000)] == [
         "0 B", "999 B", "1.5 kB", "12.3 MB", "3.0 GB", "5,000.0 GB",
     ]  # fmt: skip
+
+
+def test_it_says_who_is_waited_for_and_that_the_champion_was_rolled_back(candidates: Candidates) -> None:
+    candidates.crown("one")
+    candidates.crown("two", FIRST + WEEK)
+    decision = candidates.judge("three", FIRST + WEEK, inputs=asking())
+    text = render_status(read_status(candidates.project))
+    assert f"evergreen approve {decision}" in text
+    rollback(candidates.project, "worse by night", "ann", FIRST + 2 * WEEK)
+    status = read_status(candidates.project)
+    assert status.approvals == [], "it was about another champion"
+    assert "rolled back from two by ann: worse by night" in render_status(status)
+
+
+__all__ = ["candidates"]

@@ -27,6 +27,7 @@ from evergreen.params.places import with_lines
 from evergreen.project import Project, find_root
 from evergreen.search.commands import searches
 from evergreen.sources.commands import sources
+from evergreen.stages.commands import champions
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(checks)
@@ -35,6 +36,7 @@ app.add_typer(searches)
 app.add_typer(cleanup)
 app.add_typer(builds)
 app.add_typer(replays)
+app.add_typer(champions)
 app.add_typer(decisions, name="decisions")
 app.add_typer(sources, name="sources")
 
@@ -135,14 +137,6 @@ def gate(build: Build, as_of: AsOf = None) -> None:
 
     project = Project.load()
     _show(stage(project, build, clock.resolve_as_of(project.home, as_of), _actor()))
-
-
-@app.command()
-def promote(decision: Annotated[str, typer.Argument(help="Id of a decision.")]) -> None:
-    """Carry out a decision: move the champion if its verdict says so."""
-    from evergreen.stages.promote import promote as stage
-
-    _show(stage(Project.load(), decision))
 
 
 @app.command()

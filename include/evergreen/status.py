@@ -12,6 +12,7 @@ from evergreen.gc.space import Space, read_space, shown
 from evergreen.lake.manifests import SideFile, read_manifests
 from evergreen.lake.raw import raw_folder
 from evergreen.ledger import Decision, Ledger, Promotion
+from evergreen.ledger.approvals import deadline_of, waiting
 from evergreen.project import Project
 from evergreen.quality.notes import notes_of
 from evergreen.quality.records import read_validations
@@ -44,6 +45,7 @@ class Status(BaseModel):
     tables: dict[str, TableStatus]
     champion: dict[str, Any] | None
     decisions: list[dict[str, Any]]
+    approvals: list[dict[str, str]]  # decisions that somebody may still approve, and by when
     requests: list[dict[str, Any]]
     servers: dict[str, str]
     urls: dict[str, str]
@@ -64,6 +66,10 @@ def read_status(project: Project) -> Status:
         tables=_tables(project, as_of),
         champion=_champion(ledger, champion) if champion else None,
         decisions=[_decision(decision) for decision in ledger.decisions(project.name, limit=5)],
+        approvals=[
+            {"id": one.id, "build": str(one.build), "until": clock.format_time(deadline_of(one))}
+            for one in waiting(ledger, project.name)
+        ],
         requests=[
             {"id": request.id, "as_of": clock.format_time(request.as_of), "reason": request.reason}
             for request in ledger.open_requests(project.name)
@@ -108,13 +114,17 @@ def _rejects(project: Project, table: str) -> list[SideFile]:
 
 
 def _champion(ledger: Ledger, champion: Promotion) -> dict[str, Any]:
-    decision = ledger.decision(champion.decision)
+    made = ledger.decision(champion.decision)
+    judged = [one for one in ledger.decisions(champion.name) if one.kind == "gate" and one.build == champion.build]
+    decision = made if made.kind == "gate" else next(iter(judged), made)
+    back = {"rolled_back": f"from {champion.previous_build} by {made.actor}: {made.reason}"}
     return {
         "version": champion.version,
         "build": champion.build,
         "as_of": clock.format_time(champion.as_of),
         "cutoff": clock.format_time(champion.cutoff),
         "metrics": decision.inputs.get("metrics", {}).get("candidate", {}),
+        **(back if made.kind == "rollback" else {}),
     }
 
 
@@ -151,8 +161,13 @@ def render_status(status: Status) -> str:
         version, build, since = (status.champion[key] for key in ("version", "build", "as_of"))
         lines.append(f"  version {version}, build {build}, champion since {since}")
         lines.append(f"  on its gate window: {metrics}")
+        if why := status.champion.get("rolled_back"):
+            lines.append(f"  rolled back {why}")
     lines += ["", "Decisions"]
     lines += [f"  {one['as_of']}  {one['verdict']:<12} {one['reason']}" for one in status.decisions] or ["  none"]
+    if status.approvals:
+        lines += ["", "Waiting for an approval"]
+        lines += [f"  until {one['until']}  evergreen approve {one['id']}" for one in status.approvals]
     lines += ["", "Open retrain requests"]
     lines += [f"  {one['as_of']}  {one['reason']}" for one in status.requests] or ["  none"]
     lines += ["", "Servers"]

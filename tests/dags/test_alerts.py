@@ -119,6 +119,19 @@ def test_a_late_run_is_posted(webhook: Webhook, log: pytest.LogCaptureFixture) -
     assert json.loads(webhook.got[0][1]["text"].removeprefix("Evergreen: ")) == notice
 
 
+def test_who_may_approve_is_told_where(webhook: Webhook, log: pytest.LogCaptureFixture) -> None:
+    from alerts import AskNotifier
+
+    link = "http://127.0.0.1:8080/dags/small_retrain/runs/manual__1/tasks/ask/required_actions"
+    asks = SimpleNamespace(
+        task_id="ask", subject="small: promote b1?", generate_link_to_ui_from_context=lambda context: link
+    )
+    AskNotifier().notify(CONTEXT | {"task": asks})
+    assert notices(log) == [], "it is no error"
+    posted = json.loads(webhook.got[0][1]["text"].removeprefix("Evergreen: "))
+    assert (posted["event"], posted["reason"], posted["answer_at"]) == ("approval", "small: promote b1?", link)
+
+
 def test_a_webhook_that_refuses_is_logged(webhook: Webhook, log: pytest.LogCaptureFixture) -> None:
     from alerts import FailureNotifier
 

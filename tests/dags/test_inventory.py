@@ -24,8 +24,9 @@ TASKS = {
     "flights_monitor": ["monitor", "request_retrain"],
     "flights_retrain": [
         *("begin", "snapshot", "features", "search.plan", "search.trial", "search.choose"),
-        *("train", "evaluate", "track", "gate", "promote"),
+        *("train", "evaluate", "track", "gate", "ask", "approve", "promote"),
     ],
+    "flights_rollback": ["rollback"],
 }
 ASSETS = {"flights_score": "flights_clean", "flights_retrain": "flights_retrain_request"}
 CRONS = {"flights_ingest": "0 * * * *", "flights_monitor": "30 5 * * 1"}
@@ -75,8 +76,11 @@ def test_schedules_are_those_of_params_yaml_and_the_assets_that_tie_the_dags(dag
         if dag_id in ASSETS:
             assert [asset.name for asset in timetable.asset_condition.objects] == [ASSETS[dag_id]]
             timetable = timetable.timetable
-        else:
+        elif dag_id in CRONS:
             assert timetable.expression == CRONS[dag_id]
+        else:
+            assert dag_id == "flights_rollback"
+            assert not timetable.can_be_scheduled
 
 
 def test_producers_and_consumers_share_the_asset_objects(dagbag: DagBag) -> None:
@@ -96,7 +100,35 @@ def test_a_search_lies_between_features_and_training_which_goes_on_without_it(da
     train = dag.get_task("train")
     assert train.upstream_task_ids == {"features", "search.choose"}
     assert train.trigger_rule == "none_failed_min_one_success"
-    assert {task.trigger_rule for task in dag.tasks if task is not train} == {"all_success"}
+    others = [task for task in dag.tasks if task.task_id not in ("train", "promote")]
+    assert {task.trigger_rule for task in others} == {"all_success"}
+
+
+def test_a_promotion_waits_for_the_answer_and_goes_on_where_nobody_is_asked(dagbag: DagBag) -> None:
+    dag = dagbag.dags["flights_retrain"]
+    promote = dag.get_task("promote")
+    assert promote.upstream_task_ids == {"gate", "approve"}
+    assert promote.trigger_rule == "none_failed_min_one_success"
+    assert dag.get_task("approve").upstream_task_ids == {"gate", "ask"}
+    ask = dag.get_task("ask")
+    assert ask.defaults == ["Reject"]
+    assert ask.response_timeout == Project.load(ROOT).params.gate.approval_deadline
+    assert "comment" in ask.params
+
+
+@pytest.mark.parametrize(("approval", "expected"), [("automatic", timedelta(0)), ("required", timedelta(days=2))])
+def test_a_run_may_take_as_long_as_people_may(approval: str, expected: timedelta) -> None:
+    import deployed
+
+    params = Project.load(ROOT).params
+    gate = params.gate.model_copy(update={"approval": approval, "approval_deadline": timedelta(days=2)})
+    project = Project(ROOT, params.model_copy(update={"gate": gate}), Project.load(ROOT).home)
+    hour = timedelta(hours=1)
+    asks, other = deployed.policy(project, "retrain", hour, asks=True), deployed.policy(project, "score", hour)
+    assert asks["dagrun_timeout"] == 4 * hour + timedelta(days=2)
+    assert asks["deadline"].interval == hour + expected
+    assert asks["default_args"]["execution_timeout"] == 2 * hour
+    assert (other["dagrun_timeout"], other["deadline"].interval) == (4 * hour, hour)
 
 
 def test_the_ingest_dag_describes_its_tables(dagbag: DagBag) -> None:

@@ -35,5 +35,6 @@ STEPS = (
     Step("track", ("track", "{build}")),
     Step("gate", ("gate", "{build}", *AS_OF)),
     Step("promote", ("promote", "{decision}")),
+    Step("rollback", ("rollback", *AS_OF, "--reason", "it is a test")),
 )
 NAMES = tuple(step.name for step in STEPS)

@@ -29,6 +29,7 @@ Told = Callable[[str, object], None]
         ("track", "track.model"),
         ("gate", "gate.evidence"),
         ("promote", "promote.recorded"),
+        ("rollback", "rollback.decided"),
     ],
 )
 def test_two_of_a_stage(world: World, step: str, place: str, record_property: Told) -> None:

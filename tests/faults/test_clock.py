@@ -18,7 +18,7 @@ Told = Callable[[str, object], None]
 def test_stages_after_the_clock_was_set_back(world: World, record_property: Told) -> None:
     record_property("drill", "the clock set back six days after everything ran")
     record_property("outcome", "nothing rewritten; what comes now is not dated into the past; the future is refused")
-    world.at("end")
+    world.at("rollback")  # the second build is champion
     clock.set_replay(world.project.home, day(50))
     before = world.content()
     refused = world.start("score")

@@ -13,7 +13,8 @@ from typing import Any
 DAGS = Path(__file__).parents[2] / "dags"
 
 
-UNSEARCHED = {"search.trial[-1]", "search.choose[-1]"}  # what a retrain run skips that does not search
+# What a retrain run skips that neither searches nor asks anybody.
+SKIPPED = {"search.trial[-1]", "search.choose[-1]", "ask[-1]", "approve[-1]"}
 
 
 def main(dag_id: str, conf: str) -> None:

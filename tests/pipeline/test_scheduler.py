@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ from evergreen.clock import format_time, parse_time, set_replay
 from evergreen.lake.manifests import read_manifests
 from evergreen.lake.predictions import read_predictions
 from evergreen.ledger import Ledger, Promotion
-from evergreen.local import stack
-from evergreen.local.airflow import USER, password
+from evergreen.local import airflow, stack
 from evergreen.local.api import AirflowApi, Run
 from evergreen.local.ports import HOST, current_ports
 from evergreen.project import Project
@@ -38,8 +37,9 @@ from tests.pipeline.conftest import IDENTITY, clone_repository
 pytestmark = pytest.mark.stack
 
 DRIFT_RULE = "monitoring: {min_rows: 50, rules: {moved: {kind: drift, share: 0.3}}}"
-STAGES = ("ingest", "score", "monitor", "retrain")
-RUN_SECONDS = 120
+STAGES = ("ingest", "score", "monitor", "retrain", "rollback")
+USERS = "admin:admin,ann:user,bob:viewer"
+RUN_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,10 @@ class World:
         assert found is not None
         return found
 
-    def call(self, method: str, path: str, body: Any = None, token: bool = True) -> Answer:
-        """One request, its path sent as it is written, dots and all."""
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if token else {})
+    def call(self, method: str, path: str, body: Any = None, token: str | bool = True) -> Answer:
+        """One request, its path sent as it is written, dots and all; as the admin, as another's token, or nobody."""
+        bearer = self.token if token is True else token
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
         connection = http.client.HTTPConnection(HOST, current_ports(self.project.home).of("airflow"), timeout=30)
         try:
             connection.request(method, path, body and json.dumps(body), headers)
@@ -79,6 +80,31 @@ class World:
             return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
         finally:
             connection.close()
+
+    def log_in(self, user: str) -> str:
+        """A token of one of USERS."""
+        given = {"username": user, "password": airflow.password(self.project.home, user)}
+        token: str = json.loads(self.call("POST", "/auth/token", given, token=False).body)["access_token"]
+        return token
+
+    def asked(self, as_of: datetime) -> Run:
+        """A retrain run that must be approved, once it waits for an answer."""
+        run = self.api.trigger("small_retrain", {"approval": "required"}, as_of=as_of)
+        deadline = time.monotonic() + RUN_SECONDS
+        while self.states(run).get("ask") != "awaiting_input":
+            state = self.api.run(run.dag, run.id).state
+            assert state in ("queued", "running"), f"{state}: {self.states(run)}"
+            assert time.monotonic() < deadline, self.states(run)
+            time.sleep(0.25)
+        return run
+
+    def question(self, run: Run) -> Any:
+        """What the task `ask` shows."""
+        return json.loads(self.call("GET", _hitl(run)).body)
+
+    def answer(self, run: Run, option: str, comment: str, token: str) -> Answer:
+        """Answer it as somebody."""
+        return self.call("PATCH", _hitl(run), {"chosen_options": [option], "params_input": {"comment": comment}}, token)
 
     def backfill(self, asked: dict[str, object]) -> None:
         """Ask for one, again while Airflow says that its SQLite is being written to."""
@@ -123,6 +149,11 @@ class World:
         return raw | {"predictions": sum(predicted(self.project).values())}
 
 
+def _hitl(run: Run) -> str:
+    path = f"/api/v2/dags/{run.dag}/dagRuns/{run.id.replace('+', '%2B')}/taskInstances/ask/-1/hitlDetails"
+    return path
+
+
 def until(found: Callable[[], Run | None], seconds: float = 60) -> Run:
     """What `found` finds, asked again and again."""
     deadline = time.monotonic() + seconds
@@ -142,40 +173,98 @@ def predicted(project: Project) -> Counter[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The stack with a first champion of day 63, made by the DAGs; the clock stands at day 63."""
+    """The stack with scored rows and no champion yet; the clock stands at day 63."""
     root = tmp_path_factory.mktemp("scheduler") / "clone"
     far = (datetime.now(UTC).hour + 12) % 24
     cron = f'"0 {far} * * *"'
     schedule = f"schedule: {{ingest: {cron}, score: {cron}, monitor: {cron}, retrain: null}}\n"
-    clone_repository(root, SMALL + schedule)
+    clone_repository(root, SMALL.replace("gate: {", "gate: {approval_deadline: 3 days, approvers: [ann], ") + schedule)
     write_drops(root / "drops", days=91, until=63)
     with (root / "drops" / "jobs-000.csv").open("a") as drop:
         drop.write("999999,2024-01-02T12:00:00Z,purple,5\n")  # for quarantine
     with pytest.MonkeyPatch.context() as patch:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        for name, value in (IDENTITY | {"EVERGREEN_PORT": str(free_ports()), "PATH": path}).items():
+        given = {"EVERGREEN_PORT": str(free_ports()), "PATH": path, airflow.USERS: USERS}
+        for name, value in (IDENTITY | given).items():
             patch.setenv(name, value)
         project = Project.load(root)
         set_replay(project.home, day(63))
         try:
             stack.up(project)
             with AirflowApi(project.home) as api:
-                yield first_champion(project, api)
+                yield ready(project, api)
         finally:
             stack.down(project)
 
 
-def first_champion(project: Project, api: AirflowApi) -> World:
-    given = {"username": USER, "password": password(project.home)}
-    token = json.loads(World(project, api, "").call("POST", "/auth/token", given).body)["access_token"]
-    world = World(project, api, token)
+def ready(project: Project, api: AirflowApi) -> World:
+    world = World(project, api, "")
+    world = replace(world, token=world.log_in(airflow.USER))
     for stage in STAGES:
         api.wait_for_dag(f"small_{stage}")
         api.unpause(f"small_{stage}")
     score_after_ingest(world)
-    world.run("retrain")
-    assert world.champion.as_of == day(63)
     return world
+
+
+def test_a_first_build_is_asked_about_and_rejected(world: World) -> None:
+    run = world.asked(day(61))
+    found = world.question(run)
+    decision = world.xcom(run, "gate")["decision"]
+    assert found["options"] == ["Approve", "Reject"]
+    assert found["subject"] == f"small: promote {world.xcom(run, 'snapshot')}?"
+    for text in (
+        "## Rules",
+        "enough.rows",
+        "roc_auc",
+        "[Model card](/evergreen/small_retrain/pages/",
+        "[MLflow run](http",
+    ):
+        assert text in found["body"]
+    assert list(found["params"]) == ["comment"]
+    waits = world.run("retrain", day(62))
+    assert set(world.states(waits).values()) == {"skipped"}, "nobody is asked two things at a time"
+
+    for user in ("bob", airflow.USER):  # a viewer, and one who is not among gate.approvers
+        assert world.answer(run, "Approve", "let me", world.log_in(user)).status == 403
+    assert world.answer(run, "Reject", "not before spring", world.log_in("ann")).status == 200
+    assert world.answer(run, "Approve", "I disagree", world.token).status == 409
+    world.api.wait(run, RUN_SECONDS)
+    assert world.states(run)["promote"] == "skipped"
+    stands = world.ledger.decision(f"approval-{decision}")
+    assert (stands.verdict, stands.actor, stands.reason) == ("reject", "ann", "not before spring")
+    assert world.ledger.champion("small") is None
+
+
+def test_without_an_answer_by_the_deadline_nothing_is_promoted(world: World) -> None:
+    edit(world, "approval_deadline: 3 days", "approval_deadline: 25 seconds")
+    run = world.api.wait(world.asked(day(62)), RUN_SECONDS)
+    assert world.states(run)["promote"] == "skipped"
+    stands = world.ledger.decision(f"approval-{world.xcom(run, 'gate')['decision']}")
+    assert (stands.verdict, stands.actor) == ("reject", "deadline")
+    assert world.answer(run, "Approve", "sorry, late", world.token).status == 409
+    assert world.ledger.decision(stands.id) == stands
+    assert world.ledger.champion("small") is None
+
+
+def test_an_approved_build_becomes_the_first_champion(world: World) -> None:
+    edit(world, "approval_deadline: 25 seconds", "approval_deadline: 3 days")
+    run = world.asked(day(63))
+    assert world.answer(run, "Approve", "looks right", world.log_in("ann")).status == 200
+    world.api.wait(run, RUN_SECONDS)
+    assert world.states(run)["promote"] == "success"
+    assert world.champion.as_of == day(63)
+    stands = world.ledger.decision(f"approval-{world.champion.decision}")
+    assert (stands.verdict, stands.actor, stands.reason) == ("promote", "ann", "looks right")
+
+
+def edit(world: World, old: str, new: str) -> None:
+    """Edit params.yaml and commit it."""
+    params = world.project.root / "params.yaml"
+    text = params.read_text()
+    assert old in text
+    params.write_text(text.replace(old, new))
+    subprocess.run(["git", "commit", "-qam", new], cwd=world.project.root, check=True)
 
 
 def test_1_clean_rows_start_scoring_at_the_moment_of_their_ingest(world: World) -> None:
@@ -224,9 +313,7 @@ def test_3_drift_is_shown_and_by_default_triggers_nothing(world: World) -> None:
 
 
 def test_4_where_a_rule_asks_for_it_drift_starts_a_retrain_that_answers(world: World) -> None:
-    params = world.project.root / "params.yaml"
-    params.write_text(params.read_text().replace("monitoring: {min_rows: 50}", DRIFT_RULE))
-    subprocess.run(["git", "commit", "-qam", "drift asks"], cwd=world.project.root, check=True)
+    edit(world, "monitoring: {min_rows: 50}", DRIFT_RULE)
     write_drops(world.project.root / "drops", days=91, until=84, shift_from=70)
     set_replay(world.project.home, day(84))
     score_after_ingest(world)
@@ -277,3 +364,22 @@ def test_5_pages_are_shown_to_who_is_logged_in_and_nothing_else_is(world: World)
         answer = world.call("GET", url)
         assert answer.status in (403, 404), url
         assert world.project.home.clock.read_bytes() not in answer.body
+
+
+def test_6_a_rollback_swaps_champion_and_previous_and_scoring_follows(world: World) -> None:
+    before = world.ledger.promotions("small")
+    assert len(before) == 2
+    started = "/api/v2/dags/small_rollback/dagRuns"
+    form = {"logical_date": None, "conf": {"reason": "worse by night"}}
+    assert world.call("POST", started, form, world.log_in("bob")).status == 403
+    assert world.call("POST", started, {"logical_date": None, "conf": {}}, world.log_in("ann")).status == 400
+    asked = world.call("POST", started, form, world.log_in("ann"))
+    assert asked.status == 200, asked.body
+    run = world.api.wait(Run("small_rollback", json.loads(asked.body)["dag_run_id"], "queued"), RUN_SECONDS)
+    assert world.states(run) == {"rollback": "success"}
+    assert (world.champion.build, world.champion.previous_build) == (before[1].build, before[0].build)
+    decision = world.ledger.decision(world.champion.decision)
+    assert decision.reason == "worse by night"
+    assert decision.actor.startswith("ann (small_rollback ")
+    set_replay(world.project.home, day(86))
+    assert world.xcom(world.run("score"), "score")["by_build"][world.champion.build] > 0

@@ -16,6 +16,7 @@ from evergreen.ledger.replay import replay
 from evergreen.project import Project
 from evergreen.registry.evidence import load_evidence
 from evergreen.stages.gate import GateResult, gate
+from evergreen.stages.promote import promote
 from evergreen.training.artifacts import predict
 from evergreen.training.frame import META, read_features, read_frame
 from tests.stages.candidates import Candidates
@@ -68,6 +69,19 @@ def test_a_first_build_is_judged_on_its_floors_with_everything_recorded(candidat
     assert len(window["keys_sha256"]) == 64
     assert judge(candidates, build, FIRST) == result
     assert len(Ledger.open(candidates.project.home).decisions("small")) == 1
+
+
+def test_whether_it_must_be_approved_is_recorded_with_the_verdict(candidates: Candidates) -> None:
+    """As the run chose, else as the build's own params.yaml says."""
+    build = candidates.make(FIRST)
+    decision = gate(candidates.project, build, FIRST, "test", approval="required").decision
+    assert gate(candidates.project, build, FIRST, "test").decision == decision
+    waits = promote(candidates.project, decision)
+    assert (waits.promoted, waits.reason[:22]) == (False, "waits for an approval ")
+    candidates.change_params("gate: {", "gate: {approval: required, ")
+    asks = judge(candidates, candidates.make(LATER), LATER)
+    told = Ledger.open(candidates.project.home).decision(asks.decision).inputs["approval"]
+    assert told == {"approval": "required", "chosen_by": "params.yaml"}
 
 
 def test_the_moment_of_a_build_counts_in_whole_seconds(candidates: Candidates) -> None:

@@ -2,89 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from evergreen.errors import RegistryError
-from evergreen.ledger import Decision, Ledger
+from evergreen.ledger import Decision
 from evergreen.project import Project
-from evergreen.registry.bundle import load_bundle, store_bundle
+from evergreen.registry.bundle import load_bundle
 from evergreen.registry.models import aliases
 from evergreen.stages.promote import promote, reconcile
-from evergreen.training.record import TrainingRecord
 from tests.conftest import SMALL
 from tests.servers import free_port
-
-NAME = "promoted"
-FIRST = datetime(2024, 1, 29, 8, tzinfo=UTC)
-WEEK = timedelta(days=7)
-
-
-class Candidates:
-    """Stored builds and verdicts about them. Promoting loads no model, so a model is any bytes here."""
-
-    def __init__(self, project: Project) -> None:
-        self.project, self.ledger = project, Ledger.open(project.home)
-
-    def judge(self, build: str, as_of: datetime = FIRST) -> str:
-        """Store a build and record a verdict to promote it after the present champion."""
-        sha256 = self._store(build, as_of)
-        champion = self.ledger.champion(self.project.name)
-        decision = Decision(
-            id=f"gate-{self.project.name}-{build}", name=self.project.name, kind="gate", build=build, as_of=as_of,
-            verdict="promote", reason="better", actor="test",
-            inputs={"candidate": {"bundle": sha256}, "champion": champion and {"build": champion.build}},
-        )  # fmt: skip
-        return self.ledger.record_decision(decision).id
-
-    def champion(self) -> str | None:
-        champion = self.ledger.champion(self.project.name)
-        return champion.build if champion else None
-
-    def _store(self, build: str, as_of: datetime) -> str:
-        self.project.build.mkdir(exist_ok=True)
-        for file in ("model.pkl", "twin.pkl", "reference.parquet", "sample.parquet"):
-            (self.project.build / file).write_text(f"{file} of {build}")
-        hashes = {
-            f"{kind}_sha256": hashlib.sha256(f"{kind}.pkl of {build}".encode()).hexdigest()
-            for kind in ("model", "twin")
-        }
-        TrainingRecord(
-            cutoff=as_of, judge_from=as_of - WEEK, rows=9, positives=3, twin_rows=6, window_rows=3,
-            estimator="logistic", baseline=None, features=("size",), categorical=(), baseline_sha256=None,
-            environment={}, **hashes,
-        ).write(self.project.build / "training.json")  # fmt: skip
-        return store_bundle(self.project, build).sha256
-
-
-@pytest.fixture
-def candidates(make_project: Callable[..., Project]) -> Candidates:
-    return Candidates(make_project(SMALL.replace("name: small", f"name: {NAME}")))
-
-
-@pytest.fixture
-def register(mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
-    """Register versions in a real MLflow, whose model of our name is empty before."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
-    client = MlflowClient(mlflow_uri)
-    if client.search_registered_models(f"name = '{NAME}'"):
-        client.delete_registered_model(NAME)
-    client.create_registered_model(NAME)
-
-    def register(build: str) -> int:
-        version = client.create_model_version(NAME, "s3://nowhere/model", tags={"evergreen.build": f"{NAME}/{build}"})
-        return int(version.version)
-
-    return register
+from tests.stages.verdicts import FIRST, NAME, WEEK, Candidates, candidates, register
 
 
 def test_without_mlflow_the_ledger_alone_says_who_the_champion_is(candidates: Candidates) -> None:
@@ -193,3 +128,6 @@ def test_a_decision_about_another_use_case_is_refused(
     other = Project(candidates.project.root, make_project(SMALL).params, candidates.project.home)
     with pytest.raises(RegistryError, match="is about `promoted`, not about `small`"):
         promote(other, decision)
+
+
+__all__ = ["candidates", "register"]

@@ -15,6 +15,7 @@ from evergreen import clock
 from evergreen.ledger import Decision, Ledger, Promotion, Request
 from evergreen.paths import file_sha256
 from evergreen.project import Project
+from evergreen.stages.approve import expire
 from evergreen.stages.ingest import ingest
 from evergreen.stages.retrain import SECTIONS, BeginResult, begin
 from evergreen.stages.validate import validate
@@ -31,13 +32,17 @@ class Loop:
         self.project, self.ledger = project, Ledger.open(project.home)
         self.known: datetime | None = AS_OF - timedelta(hours=2)
 
-    def judge(self, build: str, as_of: datetime, verdict: str = "promote") -> Decision:
+    def judge(self, build: str, as_of: datetime, verdict: str = "promote", approval: str = "automatic") -> Decision:
         self.store(build)
         cutoff = clock.ceil_day(as_of - timedelta(hours=2), self.project.params.zone)
         return self.ledger.record_decision(
             Decision(
                 id=f"gate-small-{build}", name="small", kind="gate", build=build, as_of=as_of, verdict=verdict,
-                reason="", inputs={"candidate": {"cutoff": clock.format_time(cutoff)}}, actor="test",
+                reason="", actor="test",
+                inputs={
+                    "candidate": {"cutoff": clock.format_time(cutoff)}, "approval": {"approval": approval},
+                    "gate": {"approval_deadline": "3 days"},
+                },
             )
         )  # fmt: skip
 
@@ -122,6 +127,17 @@ def test_after_a_promotion_only_a_request_is_worth_a_run(loop: Loop) -> None:
     assert loop.begin(AS_OF + 7 * DAY).run
     loop.ask("r1", AS_OF + 2 * DAY)
     assert loop.begin(AS_OF + 6 * DAY).reason == "requested: r1"
+
+
+def test_while_a_build_waits_for_an_approval_no_other_one_is_made(loop: Loop) -> None:
+    asked = loop.judge("b1", AS_OF, approval="required")
+    loop.ask("r1", AS_OF + DAY)
+    waits = loop.begin(AS_OF + 2 * DAY)
+    assert (waits.run, waits.requests) == (False, ["r1"])
+    assert waits.reason.startswith("b1 waits for an approval until 20")
+    assert loop.begin(AS_OF + 2 * DAY, force=True).run
+    expire(loop.project, asked.id)
+    assert loop.begin(AS_OF + 2 * DAY).reason == "requested: r1"
 
 
 def test_a_request_from_later_than_as_of_is_not_seen(loop: Loop) -> None:

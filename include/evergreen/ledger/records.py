@@ -13,7 +13,7 @@ Moment = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(
 
 
 class Record(BaseModel):
-    """A row of the ledger. Moments are aware and in UTC; `created_at` is wall time, and decides nothing."""
+    """A row of the ledger. Moments are aware and in UTC; `created_at` is wall time, which only deadlines ask."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -20,6 +20,7 @@ from evergreen.paths import Home
 from evergreen.project import Project
 
 USER = "admin"
+USERS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 
 # Measured on two cores: eight small tasks in 3 to 8 s instead of 10 to 46. A value that is already in the
 # environment wins, as in `AIRFLOW__CORE__PARALLELISM=8 make up`.
@@ -43,7 +44,6 @@ FIXED = {
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
-    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
     "AIRFLOW__API__HOST": HOST,
 }
@@ -61,6 +61,7 @@ def settings(project: Project, ports: Ports) -> dict[str, str]:
     found = {
         **{name: os.environ.get(name, value) for name, value in TUNING.items()},
         **FIXED,
+        USERS: _users(),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONFIG": str(home / "airflow.cfg"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(project.root / "dags"),
@@ -110,10 +111,10 @@ def prepare(home: Home) -> None:
     write_atomic(home.airflow / "config" / "airflow_local_settings.py", LOCAL_SETTINGS)
 
 
-def password(home: Home) -> str:
-    """The admin's password. Raises ServerError where no stack was ever started."""
+def password(home: Home, user: str = USER) -> str:
+    """A user's password. Raises ServerError where no stack was ever started."""
     try:
-        return str(json.loads(_passwords(home).read_text())[USER])
+        return str(json.loads(_passwords(home).read_text())[user])
     except FileNotFoundError:
         raise ServerError(f"there is no Airflow in {home.airflow} yet: `evergreen up` makes it") from None
 
@@ -137,6 +138,12 @@ def migrate(home: Home, environ: Mapping[str, str], timeout: float = 180) -> boo
         raise ServerError(f"`airflow db migrate` failed; {log} ends with\n{log_tail(log)}")
     write_atomic(stamp, version)
     return True
+
+
+def _users() -> str:
+    """The admin, and whoever the environment names as `<user>:<role>,..`; Airflow makes their passwords."""
+    given = [one for one in os.environ.get(USERS, "").split(",") if one and one.partition(":")[0] != USER]
+    return ",".join([f"{USER}:admin", *given])
 
 
 def _secrets_backend(home: Home) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -82,6 +83,19 @@ class Gate(Section):
         None, gt=0, description="Milliseconds that one row takes, the median of up to 200 predictions of one row."
     )
     max_latency_ratio: float | None = Field(None, gt=0, description="At most so many times the champion's latency.")
+
+    approval: Literal["automatic", "required"] = Field(
+        "automatic", description="`required`: what the gate would promote waits for a person's answer."
+    )
+    approval_deadline: Duration = Field(
+        "3 days",
+        validate_default=True,
+        gt=timedelta(0),
+        description="Wall time from the verdict on; a later answer is refused, and without one nothing is promoted.",
+    )
+    approvers: tuple[str, ...] = Field(
+        (), description="Ids of the Airflow users who may answer; empty: everybody whose role lets them."
+    )
 
     @field_validator("floor")
     @classmethod

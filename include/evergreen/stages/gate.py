@@ -19,6 +19,7 @@ from evergreen.disk import full_disk_is_said
 from evergreen.errors import EvergreenError, RegistryError
 from evergreen.faults import point
 from evergreen.ledger import Decision, Ledger, Promotion
+from evergreen.ledger.approvals import Choice, approval_terms
 from evergreen.paths import file_sha256
 from evergreen.project import Project
 from evergreen.registry.bundle import Bundle, load_bundle
@@ -58,8 +59,10 @@ class GateResult(BaseModel):
 
 
 @full_disk_is_said()
-def gate(project: Project, build: str, as_of: datetime, actor: str) -> GateResult:
+def gate(project: Project, build: str, as_of: datetime, actor: str, approval: Choice | None = None) -> GateResult:
     """Judge `build` as of `as_of`, record the decision and answer the requests that were open by then.
+
+    `approval` says for this run what params.yaml else says (`gate.approval`); it is recorded with the decision.
 
     The rules are those of the build's own params.yaml, which its commit holds. Raises RegistryError where a stored
     model is not what was recorded, BuildError where the build's outputs cannot be had.
@@ -72,7 +75,9 @@ def gate(project: Project, build: str, as_of: datetime, actor: str) -> GateResul
         candidate = load_bundle(project.home, project.name, build)
         # Held until the decision is recorded: `evergreen gc` leaves the worktree and the evidence alone.
         with held(Clone.of(project), build) as opened:
-            decision = ledger.record_decision(_judge(opened, candidate, as_of, actor, champion))
+            judged = _judge(opened, candidate, as_of, actor, champion)
+            asks = {"approval": approval_terms(candidate.params.gate, approval)}
+            decision = ledger.record_decision(judged.model_copy(update={"inputs": judged.inputs | asks}))
     point("gate.recorded")
     raised = [request.id for request in ledger.open_requests(project.name, decision.as_of)]
     ledger.answer_requests(project.name, raised, decision.id)

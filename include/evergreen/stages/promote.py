@@ -1,7 +1,7 @@
-"""promote: make the judged build the champion, if the verdict says so.
+"""promote: make the judged build the champion, if the verdict says so and whoever must approve it has.
 
 The ledger says who the champion is; the aliases in MLflow follow it. What a crash leaves between the two is put right
-by the next run of `promote` or `gate`: both set the aliases as the ledger has them.
+by the next run of `promote`, `gate` or `rollback`: all set the aliases as the ledger has them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import logging
 
 from pydantic import BaseModel, ConfigDict
 
+from evergreen import clock
 from evergreen.clock import format_time
 from evergreen.disk import full_disk_is_said
 from evergreen.errors import RegistryError
-from evergreen.faults import point
 from evergreen.ledger import Decision, Ledger, Promotion
+from evergreen.ledger.approvals import answer_to, approval_id, is_about, is_required, unapproved
+from evergreen.ledger.rollbacks import rollback_of
 from evergreen.locks import lock
 from evergreen.project import Project
-from evergreen.registry.bundle import load_bundle
+from evergreen.registry.champion import carry_out, champion_lock, follow, settle
 
 log = logging.getLogger(__name__)
 
@@ -37,27 +39,31 @@ class PromoteResult(BaseModel):
 
 
 @full_disk_is_said()
-def promote(project: Project, decision: str) -> PromoteResult:
+def promote(project: Project, decision: str, forced_by: str | None = None) -> PromoteResult:
     """Carry out a decision; again, it changes nothing.
 
-    Where another build became champion since the verdict, nothing is promoted: the gate has not compared with that
-    one. Raises RegistryError, with nothing promoted, where MLflow cannot be reached or the stored build is not the one
-    that was judged.
+    Nothing is promoted where another build became champion since the verdict (the gate has not compared with that
+    one), where an approval is asked for and is not there, and where the build was rolled back, unless `forced_by` says
+    who wants it all the same. Raises RegistryError, with nothing promoted, where MLflow cannot be reached or the stored
+    build is not the one that was judged.
     """
     ledger = Ledger.open(project.home)
-    found = ledger.decision(decision)
-    if found.name != project.name:
-        raise RegistryError(f"the decision `{decision}` is about `{found.name}`, not about `{project.name}`")
+    found = require_decision(project, ledger, decision)
     if found.verdict != "promote" or found.build is None:
         return _refused(found, f"{found.verdict}: {found.reason}")
-    with lock(project.home, f"{project.name}/promote"):
-        made = next((one for one in ledger.promotions(project.name) if one.decision == found.id), None)
-        if made is None:
-            if overtaken := _overtaken(ledger.champion(project.name), found):
-                return _refused(found, overtaken)
-            made = ledger.record_promotion(_promotion(project, found, found.build))
-            point("promote.recorded")
-        _apply(project, ledger)
+    with lock(project.home, champion_lock(project.name)):
+        settle(project, ledger)
+        made, back = _made(ledger, found), rollback_of(ledger, found)
+        if made is None and found.kind != "gate":
+            raise RegistryError(
+                f"`{found.id}` is no verdict: promote `{found.inputs.get('decision')}`, which it is about"
+            )
+        if made is None or back is not None:
+            why_not = obstacle(ledger, found, forced=forced_by is not None) or unapproved(ledger, found)
+            if why_not:
+                return _refused(found, why_not)
+            made = _carry_out(project, ledger, found, back, forced_by)
+        follow(project, ledger)
     return PromoteResult(
         promoted=True,
         reason=found.reason,
@@ -72,14 +78,32 @@ def promote(project: Project, decision: str) -> PromoteResult:
 def reconcile(project: Project) -> None:
     """Set the aliases in MLflow as the ledger has them; raises RegistryError where MLflow cannot be reached."""
     ledger = Ledger.open(project.home)
-    with lock(project.home, f"{project.name}/promote"):
-        _apply(project, ledger)
+    with lock(project.home, champion_lock(project.name)):
+        settle(project, ledger)
+        follow(project, ledger)
 
 
-def _overtaken(champion: Promotion | None, decision: Decision) -> str | None:
-    """Why a verdict is no longer about the champion: a second retrain was faster."""
-    against = decision.inputs.get("champion")
-    if champion is None or (against is not None and against["build"] == champion.build):
+def require_decision(project: Project, ledger: Ledger, decision: str) -> Decision:
+    """The decision of this use case; raises EvergreenError where there is none."""
+    found = ledger.decision(decision)
+    if found.name != project.name:
+        raise RegistryError(f"the decision `{decision}` is about `{found.name}`, not about `{project.name}`")
+    return found
+
+
+def obstacle(ledger: Ledger, decision: Decision, forced: bool) -> str | None:
+    """Why a verdict to promote can no longer be carried out, whatever anybody answers; None where it can."""
+    back = rollback_of(ledger, decision)
+    if back is not None and not forced:
+        taken = back.inputs["champion"]["build"]
+        which = "it" if taken == decision.build else f"{taken}, whose model is the same byte for byte,"
+        return (
+            f"{which} was rolled back as of {format_time(back.as_of)} by {back.actor}: {back.reason}. A person may "
+            f"promote it all the same: `evergreen promote {decision.id} --force`, or the retrain run's Param "
+            "`force_promotion`"
+        )
+    champion = ledger.champion(decision.name)
+    if champion is None or is_about(decision, champion):
         return None
     return (
         f"overtaken by {champion.build}, promoted as of {format_time(champion.as_of)}: run the retrain again so that "
@@ -87,51 +111,40 @@ def _overtaken(champion: Promotion | None, decision: Decision) -> str | None:
     )
 
 
-def _promotion(project: Project, decision: Decision, build: str) -> Promotion:
-    """The promotion that a decision asks for, its model checked: what is promoted is what was judged."""
-    judged = decision.inputs.get("candidate")
-    if judged is None:
-        raise RegistryError(f"the decision `{decision.id}` does not say what it judged (`inputs.candidate`)")
-    bundle = load_bundle(project.home, project.name, build, judged["bundle"])
-    for file in bundle.hashes:
-        bundle.path(file)
-    champion = decision.inputs.get("champion")
-    return Promotion(
-        name=project.name,
-        build=build,
-        version=_version(project.name, build),
-        bundle=bundle.sha256,
-        cutoff=bundle.training.learned_until,
-        as_of=decision.as_of,
-        decision=decision.id,
-        previous_build=champion["build"] if champion else None,
-    )
+def _made(ledger: Ledger, decision: Decision) -> Promotion | None:
+    """The last promotion that a decision led to; a forced one has a decision of its own."""
+    for one in ledger.promotions(decision.name):
+        if one.decision == decision.id or one.decision.startswith(_forced_id(decision, "")):
+            return one
+    return None
 
 
-def _apply(project: Project, ledger: Ledger) -> None:
-    """Point `champion` and `previous` at the last two promotions; nothing to do for one made without MLflow."""
-    from evergreen.registry.models import apply_aliases
-    from evergreen.registry.server import tracking_uri
-
-    last, before = [*ledger.promotions(project.name), None, None][:2]
-    if last is not None and last.version is not None and tracking_uri() is not None:
-        apply_aliases(project.name, last, before)
-
-
-def _version(name: str, build: str) -> int | None:
-    """The build's version in MLflow, which must answer before anything is recorded; None where nothing tracks."""
-    from evergreen.registry.models import version_of_build
-    from evergreen.registry.server import tracking_uri
-
-    if tracking_uri() is None:
-        return None
-    version = version_of_build(name, build)
-    if version is None:
-        raise RegistryError(
-            f"MLflow has no version of the build {build}, so it was not promoted: run `evergreen track {build}`, then "
-            "promote again"
+def _carry_out(
+    project: Project, ledger: Ledger, decision: Decision, back: Decision | None, forced_by: str | None
+) -> Promotion:
+    """Promote from when the last of verdict, approval and force was given: who predicted before is not rewritten."""
+    approval = answer_to(ledger, decision) if is_required(decision) else None
+    as_of = max(one.as_of for one in (decision, approval) if one)
+    if back is not None and forced_by is not None:
+        forced = Decision(
+            id=_forced_id(decision, back.id),
+            name=decision.name,
+            kind="approval",
+            build=decision.build,
+            as_of=max(as_of, clock.now(project.home)),
+            verdict="promote",
+            reason=f"forced by {forced_by}, although {back.id} had taken it off: {back.reason}",
+            inputs={"decision": decision.id, "despite": back.id}
+            | {key: decision.inputs.get(key) for key in ("candidate", "champion", "metrics")},
+            actor=forced_by,
         )
-    return version
+        decision = ledger.record_decision(forced)
+        as_of = decision.as_of
+    return carry_out(project, ledger, decision, as_of)
+
+
+def _forced_id(decision: Decision, rollback: str) -> str:
+    return f"{approval_id(decision.id)}-despite-{rollback}"
 
 
 def _refused(decision: Decision, reason: str) -> PromoteResult:

@@ -15,6 +15,7 @@ from evergreen import clock
 from evergreen.disk import full_disk_is_said
 from evergreen.errors import ParamsError, RegistryError
 from evergreen.ledger import Decision, Ledger, Promotion
+from evergreen.ledger.approvals import deadline_of, waiting
 from evergreen.params import load_params_text
 from evergreen.project import Project
 
@@ -41,9 +42,10 @@ def begin(project: Project, as_of: datetime, force: bool = False) -> BeginResult
     """Decide whether a retrain as of `as_of` is worth its while.
 
     It is where labels are known that the last judged build did not have, or the committed params.yaml makes another
-    model of those it had, and where a request is open or the last promotion is `gate.every` ago. `force` asks for
-    labels alone, and is for a change of code, which commits do not tell from one of texts. A request that an earlier
-    decision already covers (the run ended between the two) is answered by it here.
+    model of those it had, and where a request is open or the last promotion is `gate.every` ago. It is not while
+    somebody is asked to approve a build, which a deadline ends. `force` asks for labels alone, and is for a change of
+    code, which commits do not tell from one of texts. A request that an earlier decision already covers (the run ended
+    between the two) is answered by it here.
     """
     from evergreen.features.labels import label_cutoff
 
@@ -55,6 +57,8 @@ def begin(project: Project, as_of: datetime, force: bool = False) -> BeginResult
     requests = [request.id for request in ledger.open_requests(project.name, as_of)]
     known = label_cutoff(project, as_of)
     run, reason = _decide(project, as_of, known, judged, ledger.champion(project.name), requests, force)
+    if run and not force and (asked := _asked(ledger, project.name)):
+        run, reason = False, asked
     log.info(reason)
     return BeginResult(
         run=run,
@@ -93,6 +97,15 @@ def _decide(
         since = clock.format_time(champion.as_of)
         return False, f"{champion.build} was promoted as of {since}; the next retrain without a request is due at {due}"
     return True, edited or f"labels are known up to {clock.format_time(known)}"
+
+
+def _asked(ledger: Ledger, name: str) -> str | None:
+    """Whose answer is waited for: a second build would only be asked about against the same champion."""
+    asked = waiting(ledger, name)
+    if not asked:
+        return None
+    until = clock.format_time(deadline_of(asked[0]))
+    return f"{asked[0].build} waits for an approval until {until}; `force` trains another one all the same"
 
 
 def _without_labels(project: Project, as_of: datetime) -> str:
