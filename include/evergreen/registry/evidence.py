@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 REFIT = "p_refit"
-GROUPS = ("segment", "sensitive")  # `segment.carrier`: the row's level of that column
+GROUPS = ("segment", "sensitive")  # `segment.team`: the row's level of that column
 
 
 def evidence_schema(classes: int = 0) -> pa.Schema:
