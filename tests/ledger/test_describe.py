@@ -52,12 +52,13 @@ def test_a_rule_of_many_rows_has_a_table_of_its_own() -> None:
         "| AA  | 12   | cannot be judged | none    |",
         "| B6  | 900  | passed           | 0.031   |",
     ]
-    for numbers, title in (({"carrier": by_place}, "### segments carrier"), (by_place, "### segments")):
-        said = lines(rules=[a_rule("segments", True, margin=0.02, **numbers)])
-        assert "| segments | passed  | margin 0.02 |" in said
-        assert said[said.index(title) + 2 :][:4] == table
-    listed = lines(rules=[a_rule("segments", True, carrier=[{"": name, **row} for name, row in by_place.items()])])
-    assert listed[listed.index("### segments carrier") + 2 :][:4] == table
+    rows = [{"": name, **row} for name, row in by_place.items()]
+    for many in (by_place, rows):
+        said = lines(
+            rules=[a_rule("segments", True, margin=0.02, carrier=many, rare={"carrier": 3, "dest": 1}, small=["X"])]
+        )
+        assert "| segments | passed  | margin 0.02, rare (carrier 3, dest 1), small (X) |" in said
+        assert said[said.index("### segments: carrier") + 2 :][:4] == table
 
 
 def test_the_candidate_stands_beside_the_champion() -> None:

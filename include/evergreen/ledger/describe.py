@@ -43,27 +43,16 @@ def _rules(rules: Sequence[Mapping[str, Any]]) -> list[str]:
     rows, more = [], []
     for rule in rules:
         name, numbers = str(rule.get("rule")), rule.get("numbers") or {}
-        tables = _tables(numbers)
         # The ledger sorts keys; what was found is read before what it is held against.
-        few = {
-            key: numbers[key] for key in sorted(numbers, key=lambda key: key != "value") if not _is_rows(numbers[key])
-        }
-        said = shown({key.replace("_", " "): value for key, value in few.items()}) if few else str(rule.get("text", ""))
+        few = [key for key in sorted(numbers, key=lambda key: key != "value") if not _nests(numbers[key])]
+        said = shown({key.replace("_", " "): numbers[key] for key in few}) if few else str(rule.get("text", ""))
         rows.append([name, OUTCOMES.get(rule.get("passed"), "cannot be judged"), said])
-        more += [f"### {' '.join([name, *title])}\n\n{_many(found)}" for title, found in tables]
+        more += [
+            f"### {name}: {key.replace('_', ' ')}\n\n{_many(_as_rows(value))}"
+            for key, value in numbers.items()
+            if _nests(value)
+        ]
     return ["## Rules", table(["rule", "outcome", "numbers"], rows), *more]
-
-
-def _tables(numbers: Mapping[str, Any]) -> list[tuple[list[str], list[Mapping[str, Any]]]]:
-    """The rows among a rule's numbers, under their key; those that are keys of the rule itself have no other title."""
-    found: list[tuple[list[str], list[Mapping[str, Any]]]] = []
-    if own := [{"": key, **one} for key, one in numbers.items() if isinstance(one, Mapping) and not _nests(one)]:
-        found.append(([], list(own)))
-    return found + [([key.replace("_", " ")], _as_rows(one)) for key, one in numbers.items() if _nests(one)]
-
-
-def _is_rows(value: Any) -> bool:
-    return isinstance(value, Mapping) or _nests(value)
 
 
 def _nests(value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,9 +46,9 @@ def shown(value: Any) -> str:
 
 
 def _inside(value: Any) -> str:
-    """As `shown`; what nests once more is JSON."""
+    """As `shown`, in brackets where it has parts itself."""
     nests = isinstance(value, Mapping | list | tuple) and value
-    return json.dumps(value, ensure_ascii=False) if nests else shown(value)
+    return f"({shown(value)})" if nests else shown(value)
 
 
 def _one_line(text: str) -> str:
