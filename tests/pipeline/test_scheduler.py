@@ -367,8 +367,13 @@ def test_5_pages_are_shown_to_who_is_logged_in_and_nothing_else_is(world: World)
 
 
 def test_6_a_rollback_swaps_champion_and_previous_and_scoring_follows(world: World) -> None:
-    before = world.ledger.promotions("small")
-    assert len(before) == 2
+    lenient = "mode: non_inferiority, margin: 5, calibration: null, refit: null, every: 1 day"
+    edit(world, "gate: {", f"gate: {{{lenient}, ")  # whoever comes next is champion
+    set_replay(world.project.home, day(86))
+    world.api.wait(world.api.trigger("small_retrain", {"force": True}), RUN_SECONDS)
+    newest, before = world.ledger.promotions("small")[:2]
+    assert newest.as_of == day(86)
+
     started = "/api/v2/dags/small_rollback/dagRuns"
     form = {"logical_date": None, "conf": {"reason": "worse by night"}}
     assert world.call("POST", started, form, world.log_in("bob")).status == 403
@@ -377,9 +382,13 @@ def test_6_a_rollback_swaps_champion_and_previous_and_scoring_follows(world: Wor
     assert asked.status == 200, asked.body
     run = world.api.wait(Run("small_rollback", json.loads(asked.body)["dag_run_id"], "queued"), RUN_SECONDS)
     assert world.states(run) == {"rollback": "success"}
-    assert (world.champion.build, world.champion.previous_build) == (before[1].build, before[0].build)
+    assert (world.champion.build, world.champion.previous_build) == (before.build, newest.build)
     decision = world.ledger.decision(world.champion.decision)
     assert decision.reason == "worse by night"
     assert decision.actor.startswith("ann (small_rollback ")
-    set_replay(world.project.home, day(86))
-    assert world.xcom(world.run("score"), "score")["by_build"][world.champion.build] > 0
+
+    write_drops(world.project.root / "drops", days=91, until=88, shift_from=70)
+    set_replay(world.project.home, day(88))
+    score_after_ingest(world)
+    scored = world.xcom(world.of_kind("score", "asset_triggered")[0], "score")
+    assert scored["by_build"][before.build] > 0
