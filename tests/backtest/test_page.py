@@ -94,6 +94,10 @@ def test_the_answer_says_no_more_than_was_shown(replayed: Project) -> None:
     assert answer(found).startswith("Yes: ")
     assert answer(_with(found, -0.01, -0.02, 0.001)).startswith("Not shown: no policy differs")
     assert answer(_with(found, 0.01, 0.002, 0.02)).startswith("No: none is shown to be better")
+    assert answer(_with(found, 0.01, 0.002, 0.02)).endswith("None has a lower log-loss than never.")
+    kept_out = answer(_with(found, 0.0, 0.0, 0.0))
+    assert kept_out.startswith("Not shown: no policy differs")
+    assert kept_out.endswith("None has a lower log-loss than never.")
     assert answer(_with(found, None, None, None)).startswith("It cannot be said")
     assert answer(found.model_copy(update={"policies": found.policies[:1]})).startswith("Only `never`")
 

@@ -17,8 +17,10 @@ from evergreen.params.card import Card
 from evergreen.params.features import Features
 from evergreen.project import Project
 from evergreen.stages.track import track
-from evergreen.training.evaluation.records import Figure
+from evergreen.training.evaluation.records import Cost, Figure, Segment
 from tests.finished import finish, make_clone, open_with_snapshot
+
+NOTHING = Figure(value=None)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +53,13 @@ def test_it_holds_figures_with_intervals_beside_baselines_and_the_lineage(facts:
     page = card(facts)
     auc = facts.evaluation.metrics["roc_auc"]
     assert f"<td>{auc.value:,.4g} [{auc.low:,.4g}, {auc.high:,.4g}]</td>" in page
-    for baseline in facts.evaluation.baselines:
-        assert f"<th>{baseline.name}</th>" in page
+    names = [facts.called(baseline) for baseline in facts.evaluation.baselines]
+    assert names[-1] == facts.training.baseline == "logistic"
+    for name in names:
+        assert f"<th>{name}</th>" in page
+    assert "<th>the twin</th>" in page
+    assert "The twin is this model as it was before" in page
+    assert "early_stopping False, max_iter 20" in page
     for text in (facts.build, "c0ffee", facts.training.model_sha256, facts.snapshot["id"], *facts.outputs.values()):
         assert text in page
     assert facts.training.environment["scikit-learn"] in page
@@ -77,6 +84,33 @@ def test_limits_say_what_the_figures_do_not(facts: Facts) -> None:
     other = replace(facts, evaluation=facts.evaluation.model_copy(update={"baselines": weak}))
     said = [text for text in limits_of(other) if "not shown to be better" in text]
     assert len(said) == len(weak) > 0
+    assert said[-1] == "It was not shown to be better than the baseline `logistic` in log_loss."
+
+
+def test_what_costs_no_less_than_a_baseline_is_a_limit(facts: Facts) -> None:
+    cost = Cost(
+        false_negative=5, false_positive=1, per_1000=NOTHING, never=NOTHING, always=NOTHING, weights_threshold=1 / 6,
+        at_weights_threshold=NOTHING,
+    )  # fmt: skip
+    for high, expected in ((-1.0, 0), (4.0, 1)):
+        difference = {"log_loss": Figure(value=-0.2, high=-0.1), "cost_per_1000": Figure(value=-5.0, high=high)}
+        baseline = facts.evaluation.baselines[-1].model_copy(update={"difference": difference})
+        evaluation = facts.evaluation.model_copy(update={"cost": cost, "baselines": (baseline,)})
+        said = limits_of(replace(facts, evaluation=evaluation))
+        assert said.count("It was not shown to be better than the baseline `logistic` in cost_per_1000.") == expected
+
+
+def test_options_that_a_search_chose_are_marked(facts: Facts) -> None:
+    page = card(replace(facts, chosen={"max_iter": 50}))
+    assert "early_stopping False, max_iter 50 (searched)" in page
+
+
+def test_segments_of_too_few_rows_say_so(facts: Facts) -> None:
+    few = Segment(levels={"team": "mauve"}, rows=7, days=3, share=0.01, metrics={})
+    columns = {"team": (*facts.evaluation.segments.columns["team"], few)}
+    segments = facts.evaluation.segments.model_copy(update={"columns": columns})
+    page = card(replace(facts, evaluation=facts.evaluation.model_copy(update={"segments": segments})))
+    assert "<td>team=mauve</td><td>7</td><td>1.0%</td><td>too few rows</td>" in page
 
 
 def test_a_sliding_window_is_no_negative_number_of_rows(facts: Facts) -> None:

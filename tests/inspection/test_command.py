@@ -184,6 +184,11 @@ def test_a_replay_that_stands_in_the_past_is_named(check: Run) -> None:
         ("categorical: [team]", "categorical: []", ":28: the feature `team` is VARCHAR"),
         ("max_iter: 20", "max_itr: 20", ":32: training.options: hist_gradient_boosting has no option `max_itr`"),
         (
+            "search: {space: {}}",
+            "search: {space: {max_itr: [20, 50]}}",
+            ":36: search.space: hist_gradient_boosting has no option `max_itr` that can be searched; did you mean",
+        ),
+        (
             "kind: csv, path: drops/jobs",
             "kind: cvs, path: drops/jobs",
             ":6: `tables.jobs.source.kind` is `cvs`: did you",

@@ -35,6 +35,10 @@ def judged_by(found: BacktestResult) -> str:
 
 
 def _best(found: BacktestResult, best: PolicyResult) -> str:
+    judge = judged_by(found)
+    lowest, least = found.measures[judge].title, best.total.against_never[judge].value
+    if least is None or least >= 0:  # 0: every candidate was kept out, so it is the model that was never retrained
+        return f"None has a lower {lowest} than never."
     parts = []
     for name, measure in found.measures.items():
         figure, never = best.total.against_never[name], found.policies[0].total.measures[name].value
@@ -43,7 +47,6 @@ def _best(found: BacktestResult, best: PolicyResult) -> str:
             continue
         share = f" ({_minus(f'{figure.value / never:+.1%}')})" if name in ("cost", "mae") and never else ""
         parts.append(f"{measure.title} {signed(figure.value, measure)}{share}")
-    lowest = found.measures[judged_by(found)].title
     return f"The lowest {lowest} is that of `{best.title}`: {', '.join(parts)} against never."
 
 

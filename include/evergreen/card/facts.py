@@ -10,7 +10,8 @@ from evergreen.builds.commit import Commit
 from evergreen.builds.differences import outputs
 from evergreen.params import Params
 from evergreen.project import Project
-from evergreen.training.evaluation.records import Evaluation
+from evergreen.training.chosen import SearchRecord
+from evergreen.training.evaluation.records import Baseline, Evaluation
 from evergreen.training.record import TrainingRecord
 
 
@@ -26,6 +27,11 @@ class Facts:
     evaluation: Evaluation
     outputs: dict[str, str]  # MD5 of each output of the DVC stages
     images: dict[str, bytes]
+    chosen: dict[str, Any]  # options that a search chose
+
+    def called(self, baseline: Baseline) -> str:
+        """A baseline's name for people: of the baseline model its estimator's."""
+        return self.training.baseline or baseline.name if baseline.name == "model" else baseline.name
 
 
 def facts_of(project: Project, build: str, commit: Commit, images: dict[str, bytes]) -> Facts:
@@ -39,4 +45,5 @@ def facts_of(project: Project, build: str, commit: Commit, images: dict[str, byt
         evaluation=Evaluation.read(project.build / "evaluation.json"),
         outputs=outputs((project.root / "dvc.lock").read_text()),
         images=images,
+        chosen=SearchRecord.read(project.search).chosen,
     )

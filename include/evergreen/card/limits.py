@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from evergreen.card.facts import Facts
 from evergreen.params.base import format_duration
-from evergreen.training.evaluation.records import Evaluation, Figure
+from evergreen.training.evaluation.records import Figure
 
 
 def limits_of(facts: Facts) -> list[str]:
     """Sentences; those that people wrote come first."""
-    return [*facts.params.card.limits, *_judged(facts), *_weak(facts.evaluation)]
+    return [*facts.params.card.limits, *_judged(facts), *_weak(facts)]
 
 
 def _judged(facts: Facts) -> Iterator[str]:
@@ -37,12 +37,14 @@ def _judged(facts: Facts) -> Iterator[str]:
         yield "The window is too short for intervals."
 
 
-def _weak(evaluation: Evaluation) -> Iterator[str]:
+def _weak(facts: Facts) -> Iterator[str]:
     """Where it is no better than a simple rule, where it is weakest, and what could not be looked at."""
+    evaluation = facts.evaluation
     for baseline in evaluation.baselines:
-        found = baseline.difference.get(evaluation.primary)
-        if found is None or found.high is None or found.high >= 0:
-            yield f"It was not shown to be better than the baseline `{baseline.name}` in {evaluation.primary}."
+        for name in (evaluation.primary, *(("cost_per_1000",) if evaluation.cost else ())):
+            found = baseline.difference.get(name)
+            if found is None or found.high is None or found.high >= 0:
+                yield f"It was not shown to be better than the baseline `{facts.called(baseline)}` in {name}."
     segments = evaluation.segments
     if segments.worst_pairs:
         yield f"Weakest pair of segments by {segments.by}: {segments.worst_pairs[0].name}."

@@ -36,7 +36,7 @@ def card(facts: Facts) -> str:
             paragraph(f"{facts.training.estimator}, {evaluation.kind}, {len(facts.training.features)} features"),
             section("Intended use", paragraph(use or "Not stated: write it into card.intended_use in params.yaml.")),
             sections.data(facts),
-            sections.metrics(evaluation),
+            sections.metrics(facts),
             sections.decisions(evaluation),
             sections.plots(facts),
             sections.segments(evaluation),

@@ -30,18 +30,21 @@ def data(facts: Facts) -> str:
     return section("Data", table(("", ""), rows, texts=(0, 1)))
 
 
-def metrics(evaluation: Evaluation) -> str:
+def metrics(facts: Facts) -> str:
     """Every metric with its interval, beside the baselines on the same rows."""
-    heads = ["metric", "the twin", *(baseline.name for baseline in evaluation.baselines)]
+    evaluation, refit = facts.evaluation, facts.training.refit
+    heads = ["metric", "the twin" if refit else "this model", *map(facts.called, evaluation.baselines)]
     rows = [
         [name, _figure(figure), *(_figure(baseline.metrics.get(name)) for baseline in evaluation.baselines)]
         for name, figure in evaluation.metrics.items()
     ]
-    told = [f"{baseline.name}: {baseline.text}" for baseline in evaluation.baselines]
-    interval = (
+    told = [f"{facts.called(baseline)}: {baseline.text}" for baseline in evaluation.baselines]
+    said = (
         f"In brackets the {evaluation.confidence:.0%} interval from {evaluation.resamples:,} resamples of whole days."
     )
-    return section("Metrics", paragraph(interval, note=True), table(heads, rows), listed(told))
+    if refit:
+        said = f"The twin is this model as it was before it also learned from the judged rows. {said}"
+    return section("Metrics", paragraph(said, note=True), table(heads, rows), listed(told))
 
 
 def decisions(evaluation: Evaluation) -> str:
@@ -129,6 +132,7 @@ def lineage(facts: Facts) -> str:
         ("model.pkl, SHA-256", training.model_sha256),
         ("twin.pkl, SHA-256", training.twin_sha256),
         ("estimator", training.estimator),
+        ("its options", _options(facts)),
         *((f"{path}, MD5 in DVC", md5) for path, md5 in facts.outputs.items()),
         *((name, value) for name, value in training.environment.items()),
     ]
@@ -161,11 +165,20 @@ def _tables(facts: Facts) -> str:
     )
 
 
+def _options(facts: Facts) -> str:
+    """What was set otherwise than by default, and what of it a search chose."""
+    options = {**facts.params.training.options, **facts.chosen}
+    told = (f"{name} {value}{' (searched)' if name in facts.chosen else ''}" for name, value in options.items())
+    return ", ".join(told) or "as by default"
+
+
 def _segments(parts: tuple[Segment, ...] | list[Segment], shown: list[str]) -> str:
     rows = [
-        [part.name, f"{part.rows:,}", f"{part.share:.1%}", *(_figure(part.metrics.get(name)) for name in shown)]
+        [part.name, f"{part.rows:,}", f"{part.share:.1%}", *(
+            _figure(part.metrics.get(name)) if part.metrics else "too few rows" for name in shown
+        )]
         for part in parts
-    ]
+    ]  # fmt: skip
     return table(["segment", "rows", "share", *shown], rows)
 
 

@@ -30,6 +30,7 @@ def _checks(project: Project) -> Iterator[Callable[[], object]]:
     from evergreen.features.check import check_expressions
     from evergreen.params.tracked import require_tracked
     from evergreen.quality.contract import rules_of
+    from evergreen.search.space import check_space
     from evergreen.sources.catalog import check_sources
     from evergreen.training.pipeline import Recipe
 
@@ -41,6 +42,7 @@ def _checks(project: Project) -> Iterator[Callable[[], object]]:
     yield partial(check_expressions, params)
     yield partial(_check_drift_columns, params)
     yield partial(Recipe.candidate, params)  # names an option that the estimator does not have
+    yield partial(check_space, params)
     yield partial(require_tracked, project.root, params)
 
 
