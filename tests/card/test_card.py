@@ -52,7 +52,7 @@ def test_it_is_stored_once_and_found_by_the_build(build: Build, monkeypatch: pyt
 def test_it_holds_figures_with_intervals_beside_baselines_and_the_lineage(facts: Facts) -> None:
     page = card(facts)
     auc = facts.evaluation.metrics["roc_auc"]
-    assert f"<td>{auc.value:,.4g} [{auc.low:,.4g}, {auc.high:,.4g}]</td>" in page
+    assert f"<td>{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]</td>" in page
     names = [facts.called(baseline) for baseline in facts.evaluation.baselines]
     assert names[-1] == facts.training.baseline == "logistic"
     for name in names:

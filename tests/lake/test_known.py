@@ -94,7 +94,7 @@ def test_files_that_did_not_pass_validation_are_refused(make_project: Make) -> N
     project = make_project()
     deliver(project, "jobs", [[job(1, day(1))]], at(1))
     (raw,) = deliver(project, "jobs", [[job(2, day(1))]], at(1), validated=False)
-    with pytest.raises(ContractError, match="has not been validated; run `evergreen validate jobs`"):
+    with pytest.raises(ContractError, match="has not been validated yet; run `evergreen validate jobs`"):
         versions(project, at(9))
     assert [row[0] for row in versions(project, at(9), refuse=False)] == [1]
     record(project, "jobs", raw, None, 1, critical="expected 4 columns, found 3.")

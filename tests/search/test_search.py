@@ -117,6 +117,15 @@ def test_parallel_processes_are_started_by_the_command_itself(make_search: MakeS
     assert shared.search.read_bytes() == alone.search.read_bytes()
 
 
+@pytest.mark.parametrize("parallel", ["", "parallel: 2, "])
+def test_each_trial_is_told_as_it_ends(make_search: MakeSearch, parallel: str) -> None:
+    told: list[str] = []
+    result = search(make_search(GRID.replace("method: grid", f"{parallel}method: grid")), show=told.append)
+    assert len(told) == result.planned
+    assert any(line.startswith("trial 0 (as configured): log_loss 0.") for line in told)
+    assert f"{result.planned} of {result.planned} have ended, best {result.score:.5g} by trial " in " ".join(told)
+
+
 @pytest.mark.parametrize("section", [f"{{trials: 4, space: {SPACE}}}", OPTUNA])
 def test_killed_and_resumed_it_ends_the_same(make_search: MakeSearch, section: str) -> None:
     whole, killed = make_search(section), make_search(section, "killed")
@@ -287,7 +296,7 @@ def test_train_says_that_nothing_was_searched_yet(make_search: MakeSearch, caplo
     project = make_search()
     with caplog.at_level(logging.WARNING):
         train(project)
-    assert "search.json holds no search yet" in caplog.text
+    assert "search.json holds no search: training with" in caplog.text
     project.search.write_text('{"method": ')
     with pytest.raises(EvergreenError, match=r"search\.json was altered or cut off"):
         train(project)

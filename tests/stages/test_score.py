@@ -80,7 +80,7 @@ def test_serving_goes_on_without_a_refused_file_and_says_so(world: World, caplog
     (drops / "jobs-bad.csv").write_text("id,due,team,size\n" + "1,2024-02-05T10:00:00Z,red,-1\n" * 9)
     ingest(world.project, "jobs", END)
     unchecked = score(world.project, END, WEEK)
-    assert (unchecked.rows, unchecked.refused) == (280, ["jobs: drops/jobs-bad.csv has not been validated"])
+    assert (unchecked.rows, unchecked.refused) == (280, ["jobs: drops/jobs-bad.csv has not been validated yet"])
     with pytest.raises(ContractError):
         validate(world.project, "jobs")
     found = score(world.project, END, WEEK)

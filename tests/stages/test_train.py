@@ -90,6 +90,16 @@ def test_reference_predicts_every_row_without_its_block(make_project) -> None:
     np.testing.assert_array_equal(reference["p"].to_numpy()[folds == 2], predict(model, frame.iloc[held]))
 
 
+def test_a_feature_without_any_value_is_told(make_project, caplog: pytest.LogCaptureFixture) -> None:
+    project = make_project()
+    frame = feature_frame()
+    frame["size"] = np.nan
+    write_features(project, frame)
+    train(project)
+    assert "no row has a value of the feature size: it is left out" in caplog.text
+    assert "feature hour" not in caplog.text
+
+
 def test_without_a_refit_the_twin_serves_and_knows_nothing_of_the_window(make_project) -> None:
     project = make_project()
     frame = write_features(project)

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from evergreen.builds import guard
@@ -27,8 +28,18 @@ class Finished:
     tail: tuple[str, ...]  # its last lines, both streams together
 
 
-def run_guarded(command: Sequence[str], cwd: Path, env: Mapping[str, str], quiet: bool = False) -> Finished:
-    """Run a command, print its lines as they come, and leave no process of it behind, however this one ends."""
+def run_guarded(
+    command: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    quiet: bool = False,
+    show: Callable[[str], None] | None = None,
+) -> Finished:
+    """Run a command, and leave no process of it behind, however this one ends.
+
+    Its lines are printed as they come, or given to `show`; `quiet` keeps them for the result alone.
+    """
+    show = show or partial(print, flush=True)
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(guard.__file__), *command],
         cwd=cwd,
@@ -47,7 +58,7 @@ def run_guarded(command: Sequence[str], cwd: Path, env: Mapping[str, str], quiet
         for line in process.stdout:
             tail.append(line.rstrip())
             if not quiet:
-                print(tail[-1], flush=True)
+                show(tail[-1])
     finally:
         process.stdin.close()  # the guard then ends whatever is left of the command
         code = process.wait()

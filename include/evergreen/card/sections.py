@@ -185,5 +185,15 @@ def _segments(parts: tuple[Segment, ...] | list[Segment], shown: list[str]) -> s
 def _figure(figure: Figure | None) -> str:
     if figure is None or figure.value is None:
         return "not defined"
-    value = f"{figure.value:,.4g}"
-    return value if figure.low is None or figure.high is None else f"{value} [{figure.low:,.4g}, {figure.high:,.4g}]"
+    value = _number(figure.value)
+    if figure.low is None or figure.high is None:
+        return value
+    return f"{value} [{_number(figure.low)}, {_number(figure.high)}]"
+
+
+def _number(value: float) -> str:
+    """As many digits as a reader compares: three decimals of what is small, none of hundreds."""
+    size = abs(value)
+    if 0 < size < 0.0005:
+        return f"{value:.1g}"
+    return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.3f}"

@@ -84,7 +84,7 @@ def _unresolved(project: Project, table: str) -> dict[str, tuple[str, str, str]]
     for file in (file for manifest in read_manifests(project.lake / "raw" / table) for file in manifest.files):
         record = records.get(file.path)
         if record is None:
-            found[file.path] = file.origin, "has not been validated", f"run `evergreen validate {table}`"
+            found[file.path] = file.origin, "has not been validated yet", f"run `evergreen validate {table}`"
         elif record.critical is not None:
             reason = f"broke its contract: {record.critical.rstrip('.')}"
             found[file.path] = file.origin, reason, (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -23,5 +24,9 @@ def search(
     from evergreen.stages import search as stage
 
     project = Project.load()
-    result = stage.search_nothing(project) if none else stage.search(project, step)
+    try:
+        result = stage.search_nothing(project) if none else stage.search(project, step, partial(typer.echo, err=True))
+    except KeyboardInterrupt:
+        typer.echo("interrupted: the trials that have ended are kept, and `evergreen search` goes on", err=True)
+        raise
     typer.echo(result.model_dump_json(indent=2))

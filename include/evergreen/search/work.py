@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from evergreen.errors import EvergreenError
@@ -11,7 +12,7 @@ from evergreen.faults import point
 from evergreen.project import Project
 from evergreen.search.plan import Plan
 from evergreen.search.score import score
-from evergreen.search.study import Running, Study
+from evergreen.search.study import Running, Study, best
 from evergreen.training.fitting import Job, run
 from evergreen.training.pipeline import Recipe
 from evergreen.training.threads import one_thread
@@ -26,8 +27,10 @@ log = logging.getLogger(__name__)
 REFUSALS = (EvergreenError, ValueError, TypeError, ArithmeticError, MemoryError)
 
 
-def work(project: Project, plan: Plan, study: Study) -> None:
+def work(project: Project, plan: Plan, study: Study, show: Callable[[str], None]) -> None:
     """Run the trials that nobody has run or runs, in order, showing each in MLflow where a build is watched there.
+
+    `show` is told of each trial that has ended.
 
     A budget that is spent ends it between two folds; the options as configured are always tried.
     """
@@ -43,6 +46,17 @@ def work(project: Project, plan: Plan, study: Study) -> None:
             with study.claimed(number) as trial:
                 if trial is not None:
                     _run(plan, study, trial, watch)
+                    show(_told(plan, study, number))
+
+
+def _told(plan: Plan, study: Study, number: int) -> str:
+    """A line on a trial that has ended, or that the budget cut off, and on how far the search is."""
+    ended = study.finished()
+    one, leader = ended.get(number), best(list(ended.values()), plan.metric)
+    what = ", ".join(f"{name} {value}" for name, value in one.parameters.items()) if one else ""
+    said = "not ended" if one is None else one.state if one.score is None else f"{plan.metric} {one.score:.5g}"
+    found = "" if leader is None else f", best {leader.score:.5g} by trial {leader.number}"
+    return f"trial {number} ({what or 'as configured'}): {said}; {len(ended)} of {len(plan.numbers)} have ended{found}"
 
 
 def _run(plan: Plan, study: Study, trial: Running, watch: Watch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -46,12 +47,12 @@ class SearchResult(BaseModel):
 
 
 @full_disk_is_said()
-def search(project: Project, step: Step | None = None) -> SearchResult:
+def search(project: Project, step: Step | None = None, show: Callable[[str], None] = log.info) -> SearchResult:
     """Search, and write search.json; what was interrupted goes on, and what has ended is not run again.
 
     `step` does one part alone, for tasks of their own: `plan` starts the budget, `trials` runs what nobody runs (any
-    number of processes may), `choose` writes search.json. Raises EvergreenError where nothing is to be searched, no
-    fold can be used, every trial failed, or trials are still missing.
+    number of processes may), `choose` writes search.json. `show` is told of each trial that ends. Raises EvergreenError
+    where nothing is to be searched, no fold can be used, every trial failed, or trials are still missing.
     """
     plan = plan_search(project)
     study = Study(project.home, plan)
@@ -60,9 +61,9 @@ def search(project: Project, step: Step | None = None) -> SearchResult:
     if step in (None, "plan") or (step == "trials" and not study.is_begun()):
         study.start()
     if step is None and plan.search.parallel > 1:
-        _work_side_by_side(project, plan.search.parallel)
+        _work_side_by_side(project, plan.search.parallel, show)
     elif step in (None, "trials"):
-        work(project, plan, study)
+        work(project, plan, study, show)
     trials = list(study.finished().values())
     if step not in (None, "choose"):
         return _result(plan, trials)
@@ -138,14 +139,18 @@ def _complete(project: Project, trials: list[Trial]) -> None:
         log.warning("the trials are not all in MLflow yet: %s", error)
 
 
-def _work_side_by_side(project: Project, processes: int) -> None:
+def _work_side_by_side(project: Project, processes: int, show: Callable[[str], None]) -> None:
     """Run the trials in processes that end with this one."""
     from evergreen.builds.process import run_guarded
+
+    def tell(line: str) -> None:
+        if line.startswith("trial "):  # not the result that each prints at its end
+            show(line)
 
     command = [str(Path(sys.executable).parent / "evergreen"), "search", "--step", "trials"]
     env = os.environ | {"EVERGREEN_PROJECT": str(project.root), "EVERGREEN_HOME": str(project.home.root)}
     with ThreadPoolExecutor(processes) as pool:
-        ended = list(pool.map(lambda _: run_guarded(command, project.root, env, quiet=True), range(processes)))
+        ended = list(pool.map(lambda _: run_guarded(command, project.root, env, show=tell), range(processes)))
     for one in ended:
         if one.code:
             raise EvergreenError(

@@ -6,6 +6,8 @@ A pure function of build/features.parquet, search.json and params: equal inputs 
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,8 @@ from evergreen.training.threads import one_thread
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 # Whose rows the out-of-fold predictions in which file are of: the monitor's reference, and what the threshold is of.
 OUT_OF_FOLD = {"model": "reference.parquet", "twin": "validation.parquet"}
@@ -71,6 +75,7 @@ def train(project: Project) -> TrainResult:
     """
     with one_thread():
         features = project.build / "features.parquet"
+        _tell_of_empty(features, project.params.features.names())
         meta = read_frame(features, META)
         parts = split(meta, project.params)
         folds = fold_of(meta["_time"], project.params)
@@ -91,6 +96,21 @@ def train(project: Project) -> TrainResult:
         cutoff=clock.format_time(record.cutoff),
         judge_from=clock.format_time(record.judge_from),
     )
+
+
+def _tell_of_empty(features: Path, names: Sequence[str]) -> None:
+    """Warn of features that no row has a value of: every fit leaves them out."""
+    import pyarrow.parquet as pq
+
+    parquet = pq.ParquetFile(features)
+    groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
+    for name in names:
+        place = parquet.schema_arrow.get_field_index(name)  # that of the column, since none is nested
+        if place < 0:
+            continue  # read_frame says what is missing
+        told = [(group.column(place).statistics, group.num_rows) for group in groups]
+        if told and all(found is not None and found.null_count == rows for found, rows in told):
+            log.warning("no row has a value of the feature %s: it is left out of every fit", name)
 
 
 def _jobs(params: Params, recipe: Recipe, meta: pd.DataFrame, parts: Split, folds: Any) -> list[Job]:

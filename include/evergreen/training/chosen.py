@@ -124,11 +124,20 @@ def chosen_options(path: Path, params: Params, judge_from: datetime) -> dict[str
     if why := record.misfit(params):
         raise EvergreenError(f"{path} does not go with params.yaml: {why}; {AGAIN}")
     if record.method == "none" and params.search.space:
-        log.warning("search.json holds no search yet: training with training.options alone; to search, %s", AGAIN)
+        log.warning(
+            "search.json holds no search: training with training.options alone; to search, run `evergreen search` and "
+            "commit search.json (in Airflow: the retrain DAG with `search`)"
+        )
     if record.cutoff is not None and record.cutoff > judge_from:
         log.warning(
             "the search has looked at labels known up to %s, and the gate window of this build begins at %s: what it "
             "chose is judged too kindly; %s",
             format_time(record.cutoff), format_time(judge_from), AGAIN,
         )  # fmt: skip
+    for name, value in record.chosen.items():
+        if name in params.training.options and params.training.options[name] != value:
+            log.warning(
+                "%s is %s as search.json chose it, and not %s as training.options says",
+                name, value, params.training.options[name],
+            )  # fmt: skip
     return record.chosen
