@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from evergreen.builds.records import Record
 
@@ -60,7 +61,7 @@ def refs(root: Path) -> dict[str, str]:
 
 
 def rows(ledger: Path) -> dict[str, str]:
-    """The ledger's rows without the wall time of their recording."""
+    """The ledger's rows without the wall time of their recording, and without what was timed."""
     found: dict[str, str] = {}
     if not ledger.exists():
         return found
@@ -74,8 +75,21 @@ def rows(ledger: Path) -> dict[str, str]:
                 for number, row in enumerate(cursor):
                     kept = dict(zip(names, row, strict=True))
                     del kept["created_at"]
+                    if "inputs" in kept:
+                        kept["inputs"] = _untimed(json.loads(kept["inputs"]))
                     found[f"ledger {table} {kept.get('end', number)}"] = json.dumps(kept)
     return found
+
+
+def _untimed(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What a decision stands on, but for how long a prediction took this time."""
+    for who in ("latency", "champion_latency"):
+        if inputs.get("facts", {}).get(who):
+            inputs["facts"][who] = "timed"
+    for rule in inputs.get("rules", ()):
+        if rule["rule"] == "latency":
+            del rule["text"], rule["numbers"]
+    return inputs
 
 
 def pages(folder: Path) -> int:
