@@ -21,7 +21,7 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate bench-search check backtest reproduce format setup lock clean
+.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate bench-gate bench-search check backtest reproduce format setup lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -53,6 +53,9 @@ bench-ingest: setup ## each source beside its limit (ROWS="3400000 10000000" RUN
 
 bench-evaluate: setup ## seconds of an evaluation of 100,000 rows, with all intervals and segments
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.evaluate
+
+bench-gate: setup ## seconds of a verdict on 100,000 rows, false promotions of a quarter, planted candidates (TO=table.md)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gate $(if $(TO),--to $(TO))
 
 bench-search: setup ## a random search of 20 trials on the flights, in one process and in two (TRIALS=20 WORKERS="1 2" TO=table.md)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.search --trials $(TRIALS) --workers $(WORKERS) $(if $(TO),--to $(TO))

@@ -34,3 +34,19 @@ def test_bench_evaluate_prints_its_seconds() -> None:
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert "1 of 1: 1,000 rows, 7 days, 1000 resamples: " in run.stdout
+
+
+def test_bench_gate_prints_times_chance_and_the_right_verdicts() -> None:
+    few = ["--rows", "2000", "--looks", "20", "--quarters", "2"]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gate", *few],
+        cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    for part in ("2,000 rows of 28 days, 1,000 resamples", "| verdict | ", "| 0.98 | 0 | nightly, every: 7 days | "):
+        assert part in run.stdout
+    said = dict(line.strip("|").split("|", 1) for line in run.stdout.split("planted candidate")[1].splitlines()[2:])
+    verdicts = {name.strip(): tuple(text.strip() for text in rest.split("|")) for name, rest in said.items()}
+    assert {name for name, (verdict, _) in verdicts.items() if verdict == "promote"} == {"honest and better"}
+    assert verdicts["better as a whole, ruinous for one segment"] == ("reject", "segments")
+    assert verdicts["has learned from the gate window"] == ("inconclusive", "learned")

@@ -6,12 +6,14 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from evergreen.backtest.fits import Fits
 from evergreen.backtest.history import read_history
+from evergreen.backtest.judge import Champion, judge
 from evergreen.backtest.policies import Policy
 from evergreen.backtest.replay import Replayed, Scene, replay
 from evergreen.ledger import Ledger
@@ -60,6 +62,10 @@ def test_the_loop_of_the_stages_makes_the_same_models_and_verdicts(tmp_path: Pat
     assert [one.verdict for one in found.retrains] == [one.verdict for one in verdicts[1:]]
     for mine, theirs in zip(found.retrains, verdicts[1:], strict=True):
         assert _without_names(mine.reason) == _without_names(f"{theirs.verdict}: {theirs.reason}")
+    weekly = found.policy
+    first, second = (scene.candidate(weekly, day(number)) for number in (TRAINED, TRAINED + 7))
+    said = judge(scene.history, scene.fits, second, Champion(first, day(TRAINED)))
+    assert _rules([rule.model_dump(mode="json") for rule in said.rules]) == _rules(verdicts[1].inputs["rules"])
     frame = read_frame(scene.history.features, ["_key", "_time", *project.params.features.names()])
     for as_of, bundle in served.items():
         rows = scene.served(as_of, as_of + timedelta(days=7))
@@ -92,6 +98,11 @@ def test_a_retrain_within_a_day_serves_every_row_from_its_moment_on(tmp_path: Pa
     scene, found = replayed(Project.load(path.parent), tmp_path / "cache", Policy("triggers", "triggers"))
     assert any(one.as_of.astimezone(scene.params.zone).hour for one in found.retrains), "one stands at noon"
     assert np.isfinite(found.p[scene.served(scene.start, scene.end)]).all()
+
+
+def _rules(told: list[dict[str, Any]]) -> dict[str, Any]:
+    """Each rule's outcome with its numbers, but for what the loop measures on its files and its machine."""
+    return {rule["rule"]: (rule["passed"], rule["numbers"]) for rule in told if rule["rule"] not in ("size", "latency")}
 
 
 def _without_names(reason: str) -> str:

@@ -91,13 +91,28 @@ def test_equal_results_are_equal_bytes_and_names_are_escaped(replayed: Project, 
 
 def test_the_answer_says_no_more_than_was_shown(replayed: Project) -> None:
     found = told(replayed)
-    assert answer(found).startswith("Yes: ")
+    assert answer(_with(found, -0.01, -0.02, -0.001)).startswith("Yes: every policy is better than never retraining")
     assert answer(_with(found, -0.01, -0.02, 0.001)).startswith("Not shown: no policy differs")
-    assert answer(_with(found, 0.01, 0.002, 0.02)).startswith("No: none is shown to be better")
     assert answer(_with(found, 0.01, 0.002, 0.02)).endswith("None has a lower log-loss than never.")
     kept_out = answer(_with(found, 0.0, 0.0, 0.0))
     assert kept_out.startswith("Not shown: no policy differs")
     assert kept_out.endswith("None has a lower log-loss than never.")
+    assert answer(_with(found, 0.01, 0.002, 0.02)).startswith(
+        "No: none is shown to be better than never retraining, and 4 of 4 policies are worse than"
+    )
+    better, unknown, worse = ((-0.02, -0.001), (-0.01, 0.01), (0.001, 0.02))
+    assert answer(_each(found, better, unknown, unknown, unknown)).startswith(
+        "For one policy: 1 of 4 policies is better than never retraining in log-loss beyond chance, the others are not "
+        "shown to differ; chance alone shows one policy in 20 so. The lowest log-loss"
+    )
+    assert answer(_each(found, better, better, better, unknown)).startswith(
+        "For some, yes: 3 of 4 policies are better than never retraining in log-loss beyond chance, the others are not "
+        "shown to differ. The"
+    )
+    assert answer(_each(found, better, better, worse, unknown)).startswith(
+        "It depends: 2 of 4 policies are better than never retraining in log-loss beyond chance, and 1 of 4 policies "
+        "is worse. The"
+    )
     assert answer(_with(found, None, None, None)).startswith("It cannot be said")
     assert answer(found.model_copy(update={"policies": found.policies[:1]})).startswith("Only `never`")
 
@@ -126,3 +141,9 @@ def _with(found: BacktestResult, value: float | None, low: float | None, high: f
         total = policy.total.model_copy(update={"against_never": dict.fromkeys(found.measures, figure)})
         policies.append(policy.model_copy(update={"total": total}))
     return found.model_copy(update={"policies": tuple(policies)})
+
+
+def _each(found: BacktestResult, *intervals: tuple[float, float]) -> BacktestResult:
+    """Each policy but never with an interval of its own."""
+    made = [_with(found, sum(one) / 2, *one).policies[place] for place, one in enumerate(intervals, start=1)]
+    return found.model_copy(update={"policies": (found.policies[0], *made)})

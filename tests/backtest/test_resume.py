@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -112,9 +111,12 @@ def test_two_processes_killed_in_the_middle_leave_nothing_running_and_go_on(
     script = tmp_path / "parallel.py"
     script.write_text(PARALLEL)
     command = [sys.executable, str(script), str(project.root), TEXT]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
-        while not fits(project) and process.poll() is None:
-            time.sleep(0.02)
+    (tmp_path / "armed").mkdir()
+    (tmp_path / "armed" / "backtest.fitted").write_text("stop")
+    armed = os.environ | {"EVERGREEN_FAULTS": str(tmp_path / "armed")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, env=armed) as process:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), "it ended before the first fit was there"
         process.kill()
         assert process.wait() == -signal.SIGKILL
         kept = fits(project)

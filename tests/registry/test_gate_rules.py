@@ -332,3 +332,15 @@ def test_a_candidate_that_learned_from_the_future_is_never_judged_on_it() -> Non
     for when in ({"candidate_cutoff": facts().window_end}, {"as_of": facts().candidate_cutoff}):
         verdict = decide(world.evidence(oracle, world.planted("good")), PLAIN, facts(**when))
         assert (verdict.verdict, rule(verdict, "unseen").numbers["outside"]) == ("inconclusive", len(oracle))
+
+
+def test_a_twin_that_learned_from_more_rows_than_its_cutoff_allows_is_not_judged() -> None:
+    world = Carriers()
+    rows = world.judged(logistic(world.score), world.poor())
+    assert decide(rows, PLAIN, facts(twin_rows=900, twin_rows_known=900)).verdict == "promote"
+    for learned in (1200, 800):
+        verdict = decide(rows, PLAIN, facts(twin_rows=learned, twin_rows_known=900))
+        assert verdict.verdict == "inconclusive"
+        assert verdict.reason.startswith(f"the twin learned from {learned} rows, and 900 were known by its cut-off")
+    old = decide(rows, PLAIN, facts())
+    assert (old.verdict, "learned" in names(old)) == ("promote", False), "a decision from before the rule replays"

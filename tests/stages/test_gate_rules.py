@@ -67,7 +67,8 @@ def test_all_that_the_rules_need_is_recorded_and_a_decision_from_before_them_rep
     # The same as a version without these rules recorded it.
     inputs = dict(decision.inputs)
     inputs["gate"] = {key: value for key, value in inputs["gate"].items() if key not in NEW}
-    known = ("model_sha256", "champion_model_sha256", "size", "champion_size", "latency", "champion_latency")
+    known = ("model_sha256", "champion_model_sha256", "size", "champion_size", "latency", "champion_latency",
+             "twin_rows", "twin_rows_known")  # fmt: skip
     inputs["facts"] = {key: value for key, value in facts.items() if key not in known}
     before = ("enough", "complete", "unseen", "distinct", "floor", "better", "every")
     inputs["rules"] = [rule for rule in inputs["rules"] if rule["rule"].startswith(before)]
@@ -83,7 +84,7 @@ def test_all_that_the_rules_need_is_recorded_and_a_decision_from_before_them_rep
         (
             "less",
             inputs | {"rules": decision.inputs["rules"]},
-            "same verdict, but other numbers in calibration, segments",
+            "same verdict, but other numbers in learned, calibration, segments",
         ),
         ("none", {key: inputs[key] for key in inputs if key != "gate"}, "its recorded inputs cannot be read"),
     ):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from evergreen import clock
-from evergreen.backtest.fits import Fits
+from evergreen.backtest.fits import Fits, NotTrained
 from evergreen.backtest.history import History
 from evergreen.errors import EvergreenError
 from evergreen.monitoring.records import Reference
@@ -56,29 +57,39 @@ class Candidate:
         return f"{self.as_of.astimezone(self.params.zone):%Y-%m-%d}"
 
 
-def candidate(history: History, params: Params, as_of: datetime) -> Candidate:
+class Shared(dict[bytes, Any]):
+    """Row numbers by their content: what one candidate's model learns from is what another's twin does."""
+
+    def one(self, rows: Any) -> Any:
+        """The array that is equal to `rows` and was here first."""
+        return self.setdefault(hashlib.sha256(rows.tobytes()).digest(), rows)
+
+
+def candidate(history: History, params: Params, as_of: datetime, shared: Shared) -> Candidate:
     """The candidate as of `as_of`, by `training.splits` on the labels known then; nothing is fitted yet.
 
-    Raises EvergreenError where too few labels, or those of one class only, are known.
+    Raises NotTrained where too few labels, or those of one class only, are known.
     """
+    import numpy as np
+
     meta = history.known_at(as_of)
     name = f"{as_of.astimezone(params.zone):%Y-%m-%d}"
     try:
         parts = split(meta, params)
     except EvergreenError as error:
-        raise EvergreenError(f"no model can be trained as of {name}: {error}") from None
+        raise NotTrained(f"no model can be trained as of {name}: {error}") from None
+    parts = dataclasses.replace(parts, model=shared.one(parts.model), twin=shared.one(parts.twin))
     recipe = Recipe.candidate(params)
-    # The twin is compared as long as the model has learned from rows of a gate window: one window more at most.
-    until = clock.back(parts.cutoff, -params.gate.window, params.zone)
-    # Within a day a cut-off lies after the moment: what becomes known between the two was not learned from either.
-    served = _unseen(history, min(parts.learned_until, as_of))
+    # Every fit predicts every row: where one has learned from the same rows as another, the two are one. Whoever asks
+    # takes what comes after the cut-off; of the refit also the gate window, which the gate knows that it has seen.
+    rows = shared.one(np.flatnonzero(history.labelled()))
     return Candidate(
         as_of=as_of,
         params=params,
         split=parts,
-        model=Job(f"model of {name}{_learned(params)}", recipe, parts.model, served),
-        twin=Job(f"twin of {name}{_learned(params)}", recipe, parts.twin, _unseen(history, parts.judge_from, until)),
-        fold=fold_of(meta["_time"], params).astype("int8"),
+        model=Job(f"model of {name}{_learned(params)}", recipe, parts.model, rows),
+        twin=Job(f"twin of {name}{_learned(params)}", recipe, parts.twin, rows),
+        fold=shared.one(fold_of(meta["_time"], params).astype("int8")),
     )
 
 
@@ -137,14 +148,3 @@ def by_folds(history: History, fits: Fits, folds: Sequence[Job]) -> Any:
 def _learned(params: Params) -> str:
     window = params.training.window
     return f" on {format_duration(window)}" if window else ""
-
-
-def _unseen(history: History, cutoff: datetime, until: datetime | None = None) -> Any:
-    """The rows with a label that was first known after `cutoff`, and by `until`."""
-    import numpy as np
-
-    first = history.meta["_label_first_known_at"]
-    chosen = history.labelled() & (first > clock.naive(cutoff)).to_numpy()
-    if until is not None:
-        chosen &= (first <= clock.naive(until)).to_numpy()
-    return np.flatnonzero(chosen)

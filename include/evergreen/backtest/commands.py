@@ -17,6 +17,8 @@ from evergreen.project import Project
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.table import Table
+
     from evergreen.backtest.fits import Progress
     from evergreen.backtest.results import BacktestResult
 
@@ -31,6 +33,7 @@ def backtest(
     ] = None,
     start: Day = None,
     end: Day = None,
+    gates: Annotated[bool, typer.Option(help="Replay the gates of backtest.gates beside params.yaml's own.")] = True,
     as_of: Annotated[str | None, typer.Option(help="Stand at this moment; default: now.")] = None,
     snapshot: Annotated[
         bool, typer.Option("--snapshot", help="Take data/ and snapshot.json as they are rather than the lake.")
@@ -38,7 +41,9 @@ def backtest(
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Replay history for several ways to retrain, and say which of them would have paid."""
-    project = asked(Project.load(), {"policies": policy or None, "start": start, "end": end})
+    project = asked(
+        Project.load(), {"policies": policy or None, "start": start, "end": end} | ({} if gates else {"gates": {}})
+    )
     run_and_tell(project, clock.resolve_as_of(project.home, as_of), committed=snapshot, as_json=as_json)
 
 
@@ -80,8 +85,41 @@ def print_summary(found: BacktestResult) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False)
     console.print(table)
     console.print(f"\n{answer(found)}", soft_wrap=True)
+    if found.gates:
+        console.print()
+        console.print(_gates_table(found))
     for text in found.suspicions:
         console.print(f"A leak? {text}", soft_wrap=True)
+
+
+def _gates_table(found: BacktestResult) -> Table:
+    """What each gate of `backtest.gates` let through and kept out."""
+    from rich.table import Table
+
+    from evergreen.backtest.gates import NO_GATE, compared, worst_in_words
+    from evergreen.backtest.words import number
+
+    much = f"by > {found.settings.margin:.1%}"
+    table = Table("policy", "gate", box=None, pad_edge=False)
+    for head in (
+        "promoted",
+        "hurt",
+        much,
+        "the worst",
+        "missed",
+        much,
+        *(one.title for one in found.measures.values()),
+    ):
+        table.add_column(head, justify="right")
+    for name, rows in compared(found).items():
+        for row in rows:
+            counts, total = row.policy.counts, row.policy.total.measures
+            missed = ("", "") if row.gate == NO_GATE else (str(counts.missed), str(counts.missed_much))
+            cells = [f"{counts.promoted} of {counts.retrains}", str(counts.hurt), str(counts.hurt_much)]
+            cells += [worst_in_words(found, row), *missed]
+            cells += [number(total[key].value, measure) for key, measure in found.measures.items()]
+            table.add_row(name, row.gate, *cells)
+    return table
 
 
 def asked(project: Project, given: dict[str, Any]) -> Project:
@@ -94,7 +132,7 @@ def asked(project: Project, given: dict[str, Any]) -> Project:
 
     told = {name: value for name, value in given.items() if value is not None}
     try:
-        wanted = Backtest.model_validate(project.params.backtest.model_dump() | told)
+        wanted = Backtest.model_validate(project.params.backtest.model_dump(exclude_unset=True) | told)
     except ValidationError as error:
         problem = error.errors()[0]
         text = str(problem["msg"]).removeprefix("Value error, ")

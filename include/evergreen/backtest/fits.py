@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,12 @@ class Outcome:
     p: np.ndarray
 
 
+class NotTrained(EvergreenError):
+    """No model came of a moment's labels; in the loop the champion would go on serving."""
+
+
 class Fits:
-    """The fits of one history, made on one or two processes and kept in `folder`."""
+    """The fits of one history, made on one or two processes and kept in `folder`; one that was refused is known too."""
 
     def __init__(
         self,
@@ -62,12 +67,15 @@ class Fits:
         self._show, self._processes = show, processes
         self._done, self._of, self._rows, self._spent = 0, 0, 0, 0.0
         self._known: set[str] = set()
+        self._refused: dict[str, EvergreenError] = {}
         self._pool: ProcessPoolExecutor | None = None
 
     def make(self, jobs: Sequence[Job]) -> None:
-        """Make those of `jobs` that are not there yet, the longest first. Raises EvergreenError as `fitting` does."""
+        """Make those of `jobs` that are not there yet, the longest first. What cannot be fitted says so when asked."""
         wanted = {self.key(job): job for job in jobs}
-        missing = {key: job for key, job in wanted.items() if _read(self._place(key)) is None}
+        missing = {
+            key: job for key, job in wanted.items() if key not in self._refused and _read(self._place(key)) is None
+        }
         new = wanted.keys() - self._known
         self._known |= new
         self._of, self._done = self._of + len(new), self._done + len(new - missing.keys())
@@ -82,15 +90,26 @@ class Fits:
             point("backtest.fitted")
 
     def __getitem__(self, job: Job) -> Outcome:
-        """The outcome of a job that was made; made now where its file is gone or damaged."""
-        place = self._place(self.key(job))
+        """The outcome of a job that was made; made now where its file is gone or damaged.
+
+        Raises NotTrained where the estimator refuses its rows or options.
+        """
+        key = self.key(job)
+        place = self._place(key)
         found = _read(place)
         if found is None:
             self.make([job])
             found = _read(place)
+        self.require(job)
         if found is None:
             raise EvergreenError(f"{place} cannot be read although it was just written: look at the disk")
         return found
+
+    def require(self, job: Job) -> None:
+        """Raise NotTrained where the estimator refused a job that was made."""
+        refused = self._refused.get(self.key(job))
+        if refused is not None:
+            raise NotTrained(str(refused)) from refused
 
     def key(self, job: Job) -> str:
         """The SHA-256 of all that a fit's outcome depends on."""
@@ -113,19 +132,20 @@ class Fits:
             return
         if self._pool is None and self._count(max(len(job.rows) for _, job in todo)) == 1:
             for key, job in todo:
-                yield job, _fit(self.features, job, self._place(key))
+                yield job, self._spent_on(key, partial(_fit, self.features, job, self._place(key)))
             return
         if self._pool is None:
             # Spawned, not forked: a fork of a process whose Arrow or OpenMP threads have run can hang.
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(2, mp_context=context, initializer=end_with_parent)
-        running: dict[Future[float], Job] = {
-            self._pool.submit(_fit, self.features, job, self._place(key)): job for key, job in todo
+        running: dict[Future[float], tuple[str, Job]] = {
+            self._pool.submit(_fit, self.features, job, self._place(key)): (key, job) for key, job in todo
         }
         try:
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
+                    key, job = running.pop(future)
+                    yield job, self._spent_on(key, future.result)
         except BrokenProcessPool:
             self._pool = None
             raise EvergreenError(
@@ -135,6 +155,14 @@ class Fits:
         finally:
             for future in running:
                 future.cancel()
+
+    def _spent_on(self, key: str, fitted: Callable[[], float]) -> float:
+        """The seconds of a fit; one that was refused is remembered, and the others go on."""
+        try:
+            return fitted()
+        except EvergreenError as error:
+            self._refused[key] = error
+            return 0.0
 
     def _count(self, rows: int) -> int:
         if self._processes is not None:

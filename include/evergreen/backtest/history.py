@@ -13,6 +13,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,10 +55,21 @@ class History:
         """How many rows have a label that was another one when it was first known."""
         return int((self.meta["_label_known_at"] > self.meta["_label_first_known_at"]).sum())
 
+    def columns(self, names: tuple[str, ...]) -> pd.DataFrame:
+        """Further columns of the table, rows in its order."""
+        return _columns(self.features, names)
+
     def days(self, time_zone: str) -> Any:
         """The local day of each row's moment, counted from 1970-01-01."""
         local = self.meta["_time"].dt.tz_localize("UTC").dt.tz_convert(time_zone).dt.tz_localize(None)
         return local.astype("datetime64[s]").astype("int64").to_numpy() // 86_400
+
+
+@lru_cache(maxsize=2)
+def _columns(features: Path, names: tuple[str, ...]) -> pd.DataFrame:
+    from evergreen.training.frame import read_frame
+
+    return read_frame(features, names)
 
 
 def read_history(project: Project, as_of: datetime, cache: Path, committed: bool = False) -> History:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evergreen.backtest.candidates import Candidate, by_folds, predictions
 from evergreen.backtest.fits import Fits
 from evergreen.backtest.history import History
 from evergreen.params import Params
-from evergreen.registry.contest import comparable
-from evergreen.registry.gate import Evidence, Facts, Verdict, decide
+from evergreen.registry.contest import Which, comparable
+from evergreen.registry.gate import Facts, Verdict, decide
+from evergreen.registry.groups import segments_of, sensitive_of
+from evergreen.training.fitting import Job
+
+if TYPE_CHECKING:
+    from evergreen.training.evaluation.levels import Levels
+
+# Of the files that serve and of this machine, which a fit here says nothing of.
+NOT_REPLAYED = ("max_size", "max_size_ratio", "max_latency", "max_latency_ratio")
 
 AT_THRESHOLD = {
     "precision",
@@ -35,9 +43,11 @@ def jobs(candidate: Candidate) -> list[Any]:
     return [candidate.model, candidate.twin, *folds]
 
 
-def judge(history: History, fits: Fits, candidate: Candidate, champion: Champion | None, days: Any) -> Verdict:
-    """The gate's verdict on `candidate` as of its moment; `days` are the local days of the history's rows."""
-    parts = candidate.split
+def judge(history: History, fits: Fits, candidate: Candidate, champion: Champion | None) -> Verdict:
+    """The gate's verdict on `candidate` as of its moment, on evidence in the form in which the loop stores it."""
+    from evergreen.registry.evidence import as_evidence, evidence_rows
+
+    parts, params = candidate.split, candidate.params
     which, why = None, None
     if champion is not None:
         its = champion.candidate.split
@@ -45,43 +55,61 @@ def judge(history: History, fits: Fits, candidate: Candidate, champion: Champion
     against = None
     if champion is not None and which is not None:
         against = champion.candidate.model if which == "model" else champion.candidate.twin
-    meta = history.meta.iloc[parts.window]
-    evidence = Evidence(
-        label=meta["_label"].to_numpy(dtype="float64"),
-        candidate=predictions(history, fits, candidate.twin)[parts.window],
-        champion=None if against is None else predictions(history, fits, against)[parts.window],
-        day=days[parts.window],
-        known_at=meta["_label_known_at"].to_numpy().astype("datetime64[us]"),
-        first_known_at=meta["_label_first_known_at"].to_numpy().astype("datetime64[us]"),
-    )
-    known: dict[str, Any] = {}
-    if champion is not None:
-        known = {
-            "champion_build": champion.candidate.name,
-            "champion_model": which,
-            "champion_sha256": against and fits[against].sha256,
-            "champion_cutoff": {
-                "model": champion.candidate.split.learned_until,
-                "twin": champion.candidate.split.judge_from,
-            }[which]
-            if which
-            else None,
-            "incomparable": why,
-            "last_promotion": champion.promoted,
-        }
+
+    def said(job: Job) -> Any:
+        return predictions(history, fits, job)[parts.window]
+
+    refitted = fits[candidate.model].sha256 != fits[candidate.twin].sha256
+    rows = evidence_rows(
+        history.meta.iloc[parts.window],
+        said(candidate.twin),
+        None if against is None else said(against),
+        params.time_zone,
+        said(candidate.model) if refitted else None,
+        _groups(history, params, parts.window),
+    ).sort_by([("_time", "ascending"), ("_key", "ascending")])
     facts = Facts(
         as_of=candidate.as_of,
-        time_zone=candidate.params.time_zone,
-        kind=candidate.params.prediction.label.kind,
-        classes=candidate.params.prediction.label.classes or (),
+        time_zone=params.time_zone,
+        kind=params.prediction.label.kind,
+        classes=params.prediction.label.classes or (),
         build=candidate.name,
         candidate_sha256=fits[candidate.twin].sha256,
         candidate_cutoff=parts.judge_from,
         window_end=parts.cutoff,
         threshold=_threshold(history, fits, candidate),
-        **known,
+        model_sha256=fits[candidate.model].sha256,
+        twin_rows=len(parts.twin),
+        twin_rows_known=len(parts.twin),
+        **_known(fits, champion, which, why),
     )
-    return decide(evidence, candidate.params.gate, facts)
+    return decide(as_evidence(rows), params.gate.model_copy(update=dict.fromkeys(NOT_REPLAYED)), facts)
+
+
+def _known(fits: Fits, champion: Champion | None, which: Which, why: str | None) -> dict[str, Any]:
+    """What the facts say of the champion."""
+    if champion is None:
+        return {}
+    its = champion.candidate
+    compared = {"model": (its.model, its.split.learned_until), "twin": (its.twin, its.split.judge_from)}
+    job, cutoff = compared[which] if which else (None, None)
+    return {
+        "champion_build": its.name,
+        "champion_model": which,
+        "champion_sha256": job and fits[job].sha256,
+        "champion_cutoff": cutoff,
+        "champion_model_sha256": fits[its.model].sha256,
+        "incomparable": why,
+        "last_promotion": champion.promoted,
+    }
+
+
+def _groups(history: History, params: Params, rows: Any) -> dict[str, dict[str, Levels]]:
+    """The levels of segments and sensitive columns of these rows."""
+    evaluation = params.evaluation
+    columns = params.features.categorical if evaluation.segments is None else evaluation.segments
+    frame = history.columns(tuple(sorted({*columns, *evaluation.sensitive}))).iloc[rows]
+    return {"segment": segments_of(params, frame), "sensitive": sensitive_of(params, frame)}
 
 
 def _needs_threshold(params: Params) -> bool:

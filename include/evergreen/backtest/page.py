@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from evergreen.backtest.gates import NO_GATE, Row, compared, in_words, worst_in_words
 from evergreen.backtest.measures import warns_from
 from evergreen.backtest.plots import plots
 from evergreen.backtest.results import BacktestResult, Figure, Figures, MeasureInfo, PolicyResult, Retrain
@@ -46,6 +47,7 @@ def write_page(path: Path, found: BacktestResult) -> None:
         "<p class=note>A filled point was promoted, a hollow one kept out by the gate; a red one hurt, or was missed. "
         "A red stroke is a window in which a rule of the monitor alarmed.</p>",
         *(_retrains(found, policy, zone) for policy in found.policies[1:]),
+        _gates(found, drawn["gates"], zone),
         _reading(found),
     ]
     heading = f"{found.name}: does retraining pay?"
@@ -84,13 +86,52 @@ def _total(found: BacktestResult, policy: PolicyResult) -> str:
     if policy.retrain_never:
         cells += ["0", "", "", ""]
     else:
-        cells += [str(counts.retrains), str(counts.promoted), _of(counts.hurt, counts.hurt_shown)]
+        cells += [_made(policy), str(counts.promoted), _of(counts.hurt, counts.hurt_shown)]
         cells += [_of(counts.missed, counts.missed_shown) if policy.gated else ""]
+    return _row(cells)
+
+
+def _made(policy: PolicyResult) -> str:
+    failed = policy.counts.failed
+    return f"{policy.counts.retrains}" + (f"<br><small>{failed} failed</small>" if failed else "")
+
+
+def _of(count: int, shown: int, much: str = "") -> str:
+    return f"{count}<br><small>{shown} beyond chance{much}</small>" if count else "0"
+
+
+def _row(cells: Sequence[str]) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _of(count: int, shown: int) -> str:
-    return f"{count}<br><small>{shown} beyond chance</small>" if count else "0"
+def _gates(found: BacktestResult, plot: str, zone: ZoneInfo) -> str:
+    """The table of the gates, where `backtest.gates` names any."""
+    if not found.gates:
+        return ""
+    heads = ["policy", "gate", "promoted", "hurt", "the worst of them", "missed"]
+    heads += [one.title for one in found.measures.values()]
+    rows = "".join(_gate(found, name, row) for name, group in compared(found).items() for row in group)
+    margin = f"{found.settings.margin:.1%}"
+    note = (
+        f"<p class=note>Of <i>hurt</i> and <i>missed</i>, in brackets: those by more than {margin} of the champion's "
+        f"{found.gate_metric}. Figures are of the whole span, and below them minus never. A gate cannot make a "
+        "candidate better: it is there for the one that is bad, and an honest history has few of those.</p>"
+    )
+    seen = "".join(_retrains(found, one, zone) for one in found.gates)
+    more = f"<details><summary>every retrain of these gates</summary>{seen}</details>"
+    lead = f"<p>{escape(in_words(found))}.</p>"
+    return "".join(["<h2>What the gate is worth</h2>", lead, plot, _table(heads, rows), note, more])
+
+
+def _gate(found: BacktestResult, name: str, row: Row) -> str:
+    policy, counts = row.policy, row.policy.counts
+    cells = [escape(name), escape(row.gate), f"{counts.promoted} of {_made(policy)}"]
+    cells += [_of(counts.hurt, counts.hurt_shown, f" ({counts.hurt_much})"), worst_in_words(found, row)]
+    cells += ["" if row.gate == NO_GATE else _of(counts.missed, counts.missed_shown, f" ({counts.missed_much})")]
+    for key, measure in found.measures.items():
+        cells.append(_value(policy.total.measures[key], measure))
+        cells[-1] += f"<br>{_difference(policy.total.against_never[key], measure)}"
+    return _row(cells)
 
 
 def _value(figure: Figure, measure: MeasureInfo) -> str:
@@ -127,7 +168,7 @@ def _by_period(found: BacktestResult, name: str) -> str:
             text = "<span class=undefined>not defined</span>" if figure.value is None else number(figure.value, measure)
             kind = "" if policy.retrain_never else one.against_never[name].side(measure.lower_is_better)
             cells.append(f"<span class={kind}>{text}</span>" if kind else text)
-        rows += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+        rows += _row(cells)
     note = "<p class=note>Green: better than never on the same days beyond chance; red: worse.</p>"
     return f"<details><summary>{measure.title} as a table</summary>{_table(heads, rows)}{note}</details>"
 
@@ -149,7 +190,7 @@ def _retrains(found: BacktestResult, policy: PolicyResult, zone: ZoneInfo) -> st
 
 
 def _retrain(found: BacktestResult, one: Retrain, zone: ZoneInfo) -> str:
-    verdict = "promoted, nobody was asked" if one.verdict is None else one.reason
+    verdict = f"failed: {one.reason}" if one.failed else one.reason or "promoted, nobody was asked"
     after = "<span class=undefined>not defined</span>"
     if one.following is not None and one.following.loss.value is not None:
         losses = found.measures if found.gate_metric in ("mae", "mse") else {}

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from evergreen.backtest.gates import compared
 from evergreen.backtest.results import BacktestResult, PolicyResult
 
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 NEVER = "#56645b"
 COLOURS = ("#2f7d4f", "#1f6fa8", "#b8611b", "#7a4fa3", "#a1260d", "#8a6100")
+OUTCOMES = {
+    "promoted, was better": "#2f7d4f",
+    "promoted, hurt": "#a1260d",
+    "kept out, was worse": "#c9d6cd",
+    "kept out, missed": "#e2b45c",
+}
 STYLE = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 10, "svg.fonttype": "none",
     "svg.hashsalt": "evergreen", "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#b9c4bc",
@@ -26,10 +33,12 @@ def plots(found: BacktestResult) -> dict[str, str]:
     import matplotlib as mpl
 
     if len(found.policies) == 1:
-        return dict.fromkeys(("differences", "periods", "retrains"), "")
+        return dict.fromkeys(("differences", "periods", "retrains", "gates"), "")
     with mpl.rc_context(STYLE):
         drawn = {"differences": _differences(found), "periods": _periods(found), "retrains": _retrains(found)}
-        return {name: _svg(figure, name) for name, figure in drawn.items()}
+        if found.gates:
+            drawn["gates"] = _gates(found)
+        return {"gates": "", **{name: _svg(figure, name) for name, figure in drawn.items()}}
 
 
 def colours(found: BacktestResult) -> dict[str, str]:
@@ -123,6 +132,27 @@ def _retrains(found: BacktestResult) -> Figure:
     panel.set_xlim(found.start.timestamp() / 86_400, found.end.timestamp() / 86_400)
     panel.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=12))
     panel.xaxis.set_major_formatter(dates.ConciseDateFormatter(panel.xaxis.get_major_locator()))
+    return figure
+
+
+def _gates(found: BacktestResult) -> Figure:
+    """What became of the candidates at each gate, a panel a policy: promoted and kept out, rightly and wrongly."""
+    groups = compared(found)
+    most = max(len(rows) for rows in groups.values())
+    figure = _figure(10, 1.2 + 0.3 * most)
+    panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for panel, (name, rows) in zip(panels, groups.items(), strict=True):
+        begun = [0] * len(rows)
+        for outcome, colour in OUTCOMES.items():
+            counts = [row.outcomes[outcome] for row in rows]
+            panel.barh(range(len(rows)), counts, left=begun, color=colour, height=0.7, label=outcome)
+            begun = [so_far + count for so_far, count in zip(begun, counts, strict=True)]
+        panel.set_title(name)
+        panel.set_yticks(range(len(rows)), [row.gate for row in rows])
+        panel.xaxis.get_major_locator().set_params(integer=True)
+    panels[0].set_ylim(most - 0.5, -0.5)
+    figure.supxlabel("candidates", color=NEVER, fontsize=10)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from evergreen import clock
-from evergreen.backtest.candidates import Candidate, candidate, nothing, predictions, reference
-from evergreen.backtest.fits import Fits
+from evergreen.backtest.candidates import Candidate, Shared, candidate, nothing, predictions, reference
+from evergreen.backtest.fits import Fits, NotTrained
 from evergreen.backtest.history import History
 from evergreen.backtest.intervals import drawn, figure
 from evergreen.backtest.judge import Champion, jobs, judge
@@ -20,6 +22,7 @@ from evergreen.backtest.results import Following, Retrain
 from evergreen.backtest.watch import record
 from evergreen.monitoring.records import Record
 from evergreen.params import Params
+from evergreen.registry.gate import Verdict
 from evergreen.training.fitting import Job
 
 
@@ -33,15 +36,19 @@ class Scene:
     start: datetime
     end: datetime
     days: Any  # the local day of each row
-    made: dict[tuple[Any, datetime], Candidate] = field(default_factory=dict)
+    made: dict[tuple[Any, Any, datetime], Candidate] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
 
     def candidate(self, policy: Policy, as_of: datetime) -> Candidate:
-        """The policy's candidate as of a moment; two policies that train alike share it."""
+        """The policy's candidate as of a moment; two policies that train alike share it.
+
+        Raises NotTrained where its labels do not do.
+        """
         params = policy.params(self.params, as_of)
-        key = params.training.window, as_of
+        key = params.training.window, params.gate.window, as_of
         if key not in self.made:
-            self.made[key] = candidate(self.history, params, as_of)
-        return self.made[key]
+            self.made[key] = candidate(self.history, params, as_of, self.shared)
+        return dataclasses.replace(self.made[key], params=params)
 
     def served(self, after: datetime, until: datetime) -> Any:
         """The numbers of the labelled rows with a moment in [after, until)."""
@@ -65,8 +72,10 @@ class Replayed:
 
 def planned(scene: Scene, policy: Policy) -> list[Job]:
     """The fits that are known to be needed beforehand: all but those of alarms."""
-    calendar = [] if policy.retrain == "triggers" else _moments(scene, policy)
-    candidates = [scene.candidate(policy, as_of) for as_of in (scene.start, *calendar)]
+    candidates = [_first(scene, policy)]
+    for as_of in [] if policy.retrain == "triggers" else _moments(scene, policy):
+        with suppress(NotTrained):  # which its retrain will tell
+            candidates.append(scene.candidate(policy, as_of))
     needed = [job for one in candidates for job in (jobs(one) if policy.gated else [one.model])]
     return needed + (list(candidates[0].folds) if policy.retrain == "triggers" else [])
 
@@ -74,8 +83,8 @@ def planned(scene: Scene, policy: Policy) -> list[Job]:
 def replay(scene: Scene, policy: Policy) -> Replayed:
     """Replay a policy over the span; the first model serves from its start, whatever the gate says of it."""
     scene.fits.make(planned(scene, policy))
-    champion = Champion(scene.candidate(policy, scene.start), scene.start)
-    first = judge(scene.history, scene.fits, champion.candidate, None, scene.days) if policy.gated else None
+    champion = Champion(_first(scene, policy), scene.start)
+    first = judge(scene.history, scene.fits, champion.candidate, None) if policy.gated else None
     found = Replayed(policy, nothing(scene.history, _width(scene.params)), _said(first))
     watch = _Watch(scene, champion) if policy.retrain == "triggers" else None
     moments = _moments(scene, policy)
@@ -90,6 +99,14 @@ def replay(scene: Scene, policy: Policy) -> Replayed:
         champion = won or champion
     _serve(scene, found, champion, scene.end)
     return found
+
+
+def _first(scene: Scene, policy: Policy) -> Candidate:
+    """What serves from the start; without it there is nothing to replay."""
+    try:
+        return scene.candidate(policy, scene.start)
+    except NotTrained as error:
+        raise error if policy.gate is None else NotTrained(f"backtest.gates.{policy.gate}: {error}") from None
 
 
 def _width(params: Params) -> tuple[int, ...]:
@@ -119,9 +136,10 @@ def _retrain(
     scene: Scene, policy: Policy, champion: Champion, as_of: datetime, because: str, until: datetime
 ) -> tuple[Retrain, Champion | None]:
     """A retrain as of `as_of`, and the new champion where it was promoted."""
-    new = scene.candidate(policy, as_of)
-    scene.fits.make(jobs(new) if policy.gated else [new.model])
-    verdict = judge(scene.history, scene.fits, new, champion, scene.days) if policy.gated else None
+    try:
+        new, verdict = _judged(scene, policy, champion, as_of)
+    except NotTrained as error:
+        return Retrain.failed_as(as_of, because, str(error)), None
     promoted = verdict is None or verdict.verdict == "promote"
     if policy.retrain == "triggers":  # which does not look again at a moment that is known
         until = min(until, clock.back(as_of, -scene.params.gate.window, scene.params.zone))
@@ -137,6 +155,16 @@ def _retrain(
     return made, Champion(new, as_of) if promoted else None
 
 
+def _judged(scene: Scene, policy: Policy, champion: Champion, as_of: datetime) -> tuple[Candidate, Verdict | None]:
+    """The candidate as of a moment and, where the policy asks it, what the gate says; raises NotTrained."""
+    new = scene.candidate(policy, as_of)
+    needed = jobs(new) if policy.gated else [new.model]
+    scene.fits.make(needed)
+    for job in needed:
+        scene.fits.require(job)
+    return new, judge(scene.history, scene.fits, new, champion) if policy.gated else None
+
+
 def _following(scene: Scene, new: Candidate, old: Candidate, until: datetime) -> Following | None:
     import numpy as np
 
@@ -147,15 +175,22 @@ def _following(scene: Scene, new: Candidate, old: Candidate, until: datetime) ->
         return None
     y = scene.history.meta["_label"].to_numpy(dtype="float64")[rows]
     said = (predictions(scene.history, scene.fits, one.model)[rows] for one in (new, old))
-    losses = [row_losses(new.params.gate.metric_of(new.params.prediction.label.kind), y, p) for p in said]
+    # By the section `gate`'s metric, whichever a gate is asked about: all are told in the same unit.
+    metric = scene.params.gate.metric_of(scene.params.prediction.label.kind)
+    losses = [row_losses(metric, y, p) for p in said]
     days, place = np.unique(scene.days[rows], return_inverse=True)
     wanted = scene.params.backtest
     table = mean_by_day(losses[0] - losses[1], place, len(days))
     values = table.figures(drawn(len(days), wanted.resamples, wanted.seed), slice(None))
-    return Following(until=until, rows=len(rows), loss=figure(values, len(days), wanted.confidence))
+    return Following(
+        until=until,
+        rows=len(rows),
+        loss=figure(values, len(days), wanted.confidence),
+        champion=float(losses[1].mean()),
+    )
 
 
-def _said(verdict: Any) -> str:
+def _said(verdict: Verdict | None) -> str:
     return "" if verdict is None else f"{verdict.verdict}: {verdict.reason}"
 
 

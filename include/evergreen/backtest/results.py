@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import datetime
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -50,6 +51,7 @@ class Following(Frozen):
     until: AwareDatetime
     rows: int
     loss: Figure
+    champion: float  # the champion's own loss
 
 
 class Retrain(Frozen):
@@ -61,17 +63,26 @@ class Retrain(Frozen):
     verdict: Literal["promote", "reject", "inconclusive"] | None  # None: nobody was asked
     reason: str
     promoted: bool
-    following: Following | None  # None: no row has a label there, or there was no champion
+    failed: bool = False  # no candidate came of it, for `reason`; the champion goes on serving
+    following: Following | None  # None: no row has a label there, or no candidate came of it
+
+    @classmethod
+    def failed_as(cls, as_of: datetime, because: str, reason: str) -> Self:
+        """A retrain that ended without a candidate."""
+        return cls(
+            as_of=as_of, because=because, rows=0, verdict=None, reason=reason, promoted=False, failed=True,
+            following=None,
+        )  # fmt: skip
 
     @property
     def hurt(self) -> bool:
         """Whether a promotion made things worse, by however little."""
-        return self.promoted and self._loss > 0
+        return self.promoted and self.loss > 0
 
     @property
     def missed(self) -> bool:
         """Whether a candidate that was kept out would have been better."""
-        return not self.promoted and self._loss < 0
+        return not self.promoted and self.loss < 0
 
     @property
     def shown(self) -> bool:
@@ -80,21 +91,29 @@ class Retrain(Frozen):
             return False
         return self.following.loss.low > 0 or self.following.loss.high < 0
 
+    def by_more_than(self, share: float) -> bool:
+        """Whether candidate and champion differ by more than this share of the champion's loss."""
+        return self.following is not None and abs(self.loss) > share * self.following.champion
+
     @property
-    def _loss(self) -> float:
+    def loss(self) -> float:
+        """The candidate's loss minus the champion's on the rows that followed; 0 where that is not defined."""
         value = self.following.loss.value if self.following else None
         return 0.0 if value is None else value
 
 
 class Counts(Frozen):
-    """How often; `*_shown` are those whose interval leaves out 0."""
+    """How often; `*_shown` are those whose interval leaves out 0, `*_much` those by more than `backtest.margin`."""
 
     retrains: int
+    failed: int  # of the retrains: no candidate came of them
     promoted: int
     hurt: int
     hurt_shown: int
+    hurt_much: int
     missed: int
     missed_shown: int
+    missed_much: int
 
 
 class PolicyResult(Frozen):
@@ -102,6 +121,7 @@ class PolicyResult(Frozen):
 
     name: str
     gated: bool
+    gate: str | None = None  # of backtest.gates; None: the section `gate`
     title: str
     counts: Counts
     total: Figures
@@ -143,5 +163,6 @@ class BacktestResult(Frozen):
     gate_metric: str
     measures: dict[str, MeasureInfo]
     policies: tuple[PolicyResult, ...]
+    gates: tuple[PolicyResult, ...] = ()  # those of backtest.gates, in total only
     suspicions: tuple[str, ...]
     notes: tuple[str, ...]

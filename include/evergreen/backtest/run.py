@@ -13,9 +13,10 @@ from typing import Any
 
 from evergreen.backtest.fits import Fits, Progress
 from evergreen.backtest.history import History, read_history
+from evergreen.backtest.judge import NOT_REPLAYED
 from evergreen.backtest.measures import Measure, measures
 from evergreen.backtest.moments import Period
-from evergreen.backtest.policies import policies
+from evergreen.backtest.policies import other_gates, policies
 from evergreen.backtest.replay import Scene, planned, replay
 from evergreen.backtest.results import BacktestResult, MeasureInfo, PolicyResult
 from evergreen.backtest.span import replayed_periods
@@ -90,7 +91,8 @@ def _replayed(
     params = project.params
     scene = Scene(history, fits, params, spans[0].start, spans[-1].end, history.days(params.time_zone))
     chosen = policies(params.backtest)
-    fits.make([job for policy in chosen for job in planned(scene, policy)])
+    others = other_gates(params.backtest)
+    fits.make([job for policy in (*chosen, *others) for job in planned(scene, policy)])
     labels = history.meta["_label"].to_numpy(dtype="float64")[history.labelled()]
     compared = measures(params.evaluation.cost, params.prediction.label.kind, float(labels.std()))
     judged = Judged(scene, spans, compared)
@@ -100,8 +102,9 @@ def _replayed(
         found = replay(scene, policy)
         never = judged.tables(found.p) if never is None else never
         made.append(result(judged, found, never))
+    gates = tuple(result(judged, replay(scene, policy), never, by_period=False) for policy in others)
     notes = _notes(project, history, searched)
-    return _told(project, history, scene, spans, compared, made, notes)
+    return _told(project, history, scene, spans, compared, made, gates, notes)
 
 
 def _told(
@@ -111,6 +114,7 @@ def _told(
     spans: list[Period],
     compared: tuple[Measure, ...],
     made: list[PolicyResult],
+    gates: tuple[PolicyResult, ...],
     notes: tuple[str, ...],
 ) -> BacktestResult:
     total, settings = made[0].total, project.params.backtest
@@ -132,6 +136,7 @@ def _told(
             for one in compared
         },
         policies=tuple(made),
+        gates=gates,
         suspicions=suspicions(made, settings.leak),
         notes=notes,
     )
@@ -153,6 +158,9 @@ def _notes(project: Project, history: History, searched: SearchRecord) -> tuple[
         )
     if project.params.evaluation.cost is None and project.params.prediction.label.kind == "binary":
         found.append("No cost is shown: evaluation.cost in params.yaml says what a miss and a needless warning cost.")
+    unasked = [name for name in NOT_REPLAYED if getattr(project.params.gate, name) is not None]
+    if unasked:
+        found.append(f"Rules of size and latency ({', '.join(unasked)}) are not replayed: no gate here asks them.")
     drift = [name for name, rule in project.params.monitoring.rules.items() if rule.kind == "drift"]
     if drift and "triggers" in project.params.backtest.policies:
         found.append(f"Rules of drift ({', '.join(drift)}) are not replayed: they ask for nothing here.")

@@ -9,7 +9,7 @@ from evergreen.backtest.intervals import drawn, figure
 from evergreen.backtest.measures import Days, Measure
 from evergreen.backtest.moments import Period
 from evergreen.backtest.replay import Replayed, Scene, alarmed
-from evergreen.backtest.results import Counts, Figure, Figures, PolicyResult
+from evergreen.backtest.results import Counts, Figure, Figures, PolicyResult, Retrain
 from evergreen.params.backtest import Leak
 
 if TYPE_CHECKING:
@@ -58,17 +58,19 @@ class Judged:
         )
 
 
-def result(judged: Judged, replayed: Replayed, never: Mapping[str, Days]) -> PolicyResult:
+def result(judged: Judged, replayed: Replayed, never: Mapping[str, Days], by_period: bool = True) -> PolicyResult:
     """A policy's figures and counts; `never` has the tables of the policy that is compared with."""
     tables = judged.tables(replayed.p)
+    spans = judged.spans if by_period else {}
     mature = [one for one in replayed.records if one.mature]
     return PolicyResult(
         name=replayed.policy.name,
         gated=replayed.policy.gated,
         title=replayed.policy.title,
-        counts=_counts(replayed),
+        gate=replayed.policy.gate,
+        counts=counts(replayed.retrains, judged.scene.params.backtest.margin),
         total=judged.figures(tables, never),
-        periods={label: judged.figures(tables, never, inside) for label, inside in judged.spans.items()},
+        periods={label: judged.figures(tables, never, inside) for label, inside in spans.items()},
         retrains=tuple(replayed.retrains),
         first=replayed.first,
         alarms=alarmed(replayed.records),
@@ -95,14 +97,17 @@ def suspicions(policies: Sequence[PolicyResult], leak: Leak) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _counts(replayed: Replayed) -> Counts:
-    made = replayed.retrains
+def counts(made: Sequence[Retrain], margin: float) -> Counts:
+    """How many retrains were what; `margin` is `backtest.margin`."""
     hurt, missed = [one for one in made if one.hurt], [one for one in made if one.missed]
     return Counts(
         retrains=len(made),
+        failed=sum(one.failed for one in made),
         promoted=sum(one.promoted for one in made),
         hurt=len(hurt),
         hurt_shown=sum(one.shown for one in hurt),
+        hurt_much=sum(one.by_more_than(margin) for one in hurt),
         missed=len(missed),
         missed_shown=sum(one.shown for one in missed),
+        missed_much=sum(one.by_more_than(margin) for one in missed),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evergreen.backtest.results import BacktestResult, MeasureInfo, PolicyResult
 
 
@@ -14,19 +16,33 @@ def answer(found: BacktestResult) -> str:
         return "Only `never` was replayed: there is nothing to compare it with."
     sides = [figure.side(found.measures[judge].lower_is_better) for _, figure in told]
     title = found.measures[judge].title
-    count = (
-        f"{sides.count('better')} of {len(others)} policies are better than never retraining in {title} beyond chance"
-    )
     defined = [(figure.value, policy) for policy, figure in told if figure.value is not None]
     if not defined:
         return f"It cannot be said: {title} is not defined for these rows."
     best = min(defined, key=lambda pair: pair[0])[1]
-    if "better" in sides:
-        return f"Yes: {count}. {_best(found, best)}"
-    if "worse" in sides:
-        worse = f"{sides.count('worse')} of {len(others)} policies are worse than never retraining beyond chance"
-        return f"No: none is shown to be better than never retraining, and {worse}. {_best(found, best)}"
-    return f"Not shown: no policy differs from never retraining in {title} beyond chance. {_best(found, best)}"
+    return f"{_verdict(sides, title, found.settings.confidence)}. {_best(found, best)}"
+
+
+def _verdict(sides: Sequence[str], title: str, confidence: float) -> str:
+    """What so many policies show; `sides` has one word each, empty where nothing is shown."""
+    count, better, worse = len(sides), sides.count("better"), sides.count("worse")
+    than = f"than never retraining in {title} beyond chance"
+    if not better and not worse:
+        return f"Not shown: no policy differs from never retraining in {title} beyond chance"
+    if not better:
+        return f"No: none is shown to be better than never retraining, and {_of(worse, count)} worse {than}"
+    if better == count:
+        return f"Yes: {'every policy is' if count > 1 else 'it is'} better {than}"
+    if worse:
+        return f"It depends: {_of(better, count)} better {than}, and {_of(worse, count)} worse"
+    others = "the others are not shown to differ"
+    if better == 1:
+        others += f"; chance alone shows one policy in {2 / (1 - confidence):.0f} so"
+    return f"{'For one policy' if better == 1 else 'For some, yes'}: {_of(better, count)} better {than}, {others}"
+
+
+def _of(some: int, count: int) -> str:
+    return f"{some} of {count} policies {'is' if some == 1 else 'are'}"
 
 
 def judged_by(found: BacktestResult) -> str:

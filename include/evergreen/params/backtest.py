@@ -6,9 +6,10 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator
 
 from evergreen.params.base import Section, nearest
+from evergreen.params.gate import Gate
 
 NEVER = "never"  # what all others are compared with
 POLICIES = (NEVER, "monthly", "sliding_3", "weekly", "triggers")
@@ -28,7 +29,14 @@ def _day(value: Any) -> Any:
     return value
 
 
+def _told(gate: Gate) -> dict[str, Any]:
+    return gate.model_dump(mode="json", exclude_unset=True)
+
+
 Day = Annotated[str, BeforeValidator(_day)]
+# What it does not say is the section `gate`'s, so it is written as it was told: without defaults.
+Setting = Annotated[Gate, PlainSerializer(_told, return_type=dict[str, Any])]
+SettingName = Annotated[str, Field(min_length=1, max_length=40)]
 
 
 class Leak(Section):
@@ -58,6 +66,17 @@ class Backtest(Section):
     gated: Literal["both", "only", "never"] = Field(
         "both", description="Each policy through the gate, without it (every candidate is promoted), or both."
     )
+    gates: dict[SettingName, Setting] = Field(
+        default_factory=dict,
+        description="Gates by name, each with keys of the section `gate` in place of its own, such as `two weeks: "
+        "{window: 14 days}`: every policy with a calendar is replayed with each, and a table sets them side by side.",
+    )
+    margin: float = Field(
+        0.005,
+        ge=0,
+        description="A promotion that hurt, and a candidate that was missed, by more than this share of the loss of "
+        "the champion before are counted apart.",
+    )
     period: Literal["month", "week"] = Field("month", description="Figures are given for each of these, and in total.")
     confidence: float = Field(0.9, gt=0.5, lt=1, description="Of the intervals, two-sided.")
     resamples: int = Field(1000, ge=100, description="Number of resamples of whole days.")
@@ -68,6 +87,11 @@ class Backtest(Section):
     @classmethod
     def _known_policies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(known_policy, value))
+
+
+def setting_of(gate: Gate, setting: Gate) -> Gate:
+    """`gate` with what `setting` says in place of its own; raises ValidationError where the two do not go together."""
+    return Gate.model_validate(gate.model_dump() | setting.model_dump(exclude_unset=True))
 
 
 def known_policy(name: str) -> str:

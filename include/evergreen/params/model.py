@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from evergreen.params.backtest import Backtest
+from evergreen.params.backtest import Backtest, setting_of
 from evergreen.params.base import Section, nearest
 from evergreen.params.card import Card
 from evergreen.params.derived import check_columns
@@ -92,6 +92,13 @@ class Params(Section):
     def _fits_the_kind_of_label(self) -> Params:
         kind = self.prediction.label.kind
         self.gate.require_metrics_of(kind)
+        for name, setting in self.backtest.gates.items():
+            try:
+                setting_of(self.gate, setting).require_metrics_of(kind)
+            except ValidationError as error:
+                raise ValueError(f"backtest.gates.{name}: {error.errors()[0]['msg']}") from None
+            except ValueError as error:
+                raise ValueError(f"backtest.gates.{name}: {error}") from None
         self.search.require_fit(kind)
         if self.evaluation.cost is not None and kind != "binary":
             raise ValueError(f"evaluation.cost: two ways to be wrong are a binary label's, and this one is {kind}")

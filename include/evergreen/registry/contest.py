@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,10 +98,14 @@ def facts_of(
     as_of: datetime,
     threshold: float | None,
     latencies: Sequence[Latency] = (),
+    known: int | None = None,
 ) -> Facts:
-    """What the gate knows besides the rows; `latencies` are of the models that serve, the candidate's first."""
+    """What the gate knows besides the rows; `latencies` are of the models that serve, the candidate's first.
+
+    `known` is how many rows the candidate's twin could have learned from.
+    """
     own, other = (*latencies, None, None)[:2]
-    known = {} if champion is None else {
+    its = {} if champion is None else {
         "champion_build": champion.bundle.build, "champion_model": champion.which,
         "champion_sha256": champion.sha256, "champion_cutoff": champion.cutoff,
         "incomparable": champion.why, "last_promotion": champion.promoted,
@@ -120,7 +125,9 @@ def facts_of(
         model_sha256=candidate.training.model_sha256,
         size=size_of(candidate.path("model.pkl")),
         latency=own,
-        **known,
+        twin_rows=candidate.training.twin_rows,
+        twin_rows_known=known,
+        **its,
     )
 
 
@@ -130,19 +137,14 @@ def threshold_of(project: Project, candidate: Bundle) -> float | None:
         return None
     path = project.build / "metrics.json"
     try:
-        return float(json.loads(path.read_text())["threshold"])
+        threshold = float(json.loads(path.read_text())["threshold"])
+        if not math.isfinite(threshold):
+            raise ValueError("no number")
+        return threshold
     except (OSError, ValueError, KeyError, TypeError):
         raise EvergreenError(
             f"{path} is missing or has no `threshold`: run the build's stage `evaluate` again"
         ) from None
-
-
-def window_frame(project: Project, candidate: Bundle) -> pd.DataFrame:
-    """The labelled rows of the candidate's gate window with their features, in the feature table's order."""
-    from evergreen.training.frame import read_window
-
-    training = candidate.training
-    return read_window(project.build / "features.parquet", candidate.params, training.judge_from, training.cutoff)
 
 
 def candidate_predictions(project: Project, candidate: Bundle, frame: pd.DataFrame) -> np.ndarray:

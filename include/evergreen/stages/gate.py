@@ -32,11 +32,11 @@ from evergreen.registry.contest import (
     opponent,
     refit_predictions,
     threshold_of,
-    window_frame,
 )
 from evergreen.registry.gate import Facts, Latency, Verdict, decide
 from evergreen.registry.groups import segments_of, sensitive_of
 from evergreen.registry.serving import latencies
+from evergreen.registry.window import rows_known, window_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,9 +127,8 @@ def _judge(opened: Build, candidate: Bundle, as_of: datetime, actor: str, champi
     rows = evidence_rows(frame, p, p_champion, candidate.params.time_zone, refit, groups)
     sha256 = store_evidence(here.home, rows)
     point("gate.evidence")
-    facts = facts_of(
-        candidate, against, as_of, threshold_of(here, candidate), _latencies(candidate, frame, against, own)
-    )
+    known, latencies = rows_known(here, candidate), _latencies(candidate, frame, against, own)
+    facts = facts_of(candidate, against, as_of, threshold_of(here, candidate), latencies, known)
     # Judged as it was stored, so that a replay starts from the same bytes.
     verdict = decide(as_evidence(load_evidence(here.home, sha256)), candidate.params.gate, facts)
     return Decision(

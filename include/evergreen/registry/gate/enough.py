@@ -79,6 +79,23 @@ def unseen(evidence: Evidence, facts: Facts) -> Rule:
     )  # fmt: skip
 
 
+def learned(facts: Facts) -> list[Rule]:
+    """The twin learned from as many rows as its cut-off allows: more, and it has seen what judges it."""
+    if facts.twin_rows is None or facts.twin_rows_known is None:
+        return []  # the decision is from before this rule
+    same = facts.twin_rows == facts.twin_rows_known
+    cutoff = clock.format_time(facts.candidate_cutoff)
+    return [
+        Rule(
+            rule="learned", passed=True if same else None,
+            text=f"the twin learned from the {facts.twin_rows} rows that were known by its cut-off {cutoff}" if same
+            else f"the twin learned from {facts.twin_rows} rows, and {facts.twin_rows_known} were known by its cut-off "
+            f"{cutoff}: what the build's code trained on is not what it says, and may be the rows that judge it",
+            numbers={"learned": facts.twin_rows, "known": facts.twin_rows_known},
+        )
+    ]  # fmt: skip
+
+
 def _nothing(facts: Facts) -> str:
     return (
         f": no row's first label came after {clock.format_time(facts.candidate_cutoff)} and by "

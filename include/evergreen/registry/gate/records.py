@@ -64,6 +64,8 @@ class Facts(BaseModel):
     # Of the models that serve. None: the decision is from before they were recorded, or there is no champion.
     model_sha256: str | None = None
     champion_model_sha256: str | None = None
+    twin_rows: int | None = None  # that the candidate's twin learned from, as its build recorded it
+    twin_rows_known: int | None = None  # that were known by its cut-off, as the gate counts them
     size: int | None = None  # bytes
     champion_size: int | None = None
     latency: Latency | None = None

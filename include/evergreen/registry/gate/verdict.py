@@ -11,7 +11,7 @@ from typing import Literal
 from evergreen.params.gate import Gate
 from evergreen.registry.gate.better import better, distinct, every
 from evergreen.registry.gate.calibration import calibration
-from evergreen.registry.gate.enough import complete, enough, unseen
+from evergreen.registry.gate.enough import complete, enough, learned, unseen
 from evergreen.registry.gate.fairness import fairness
 from evergreen.registry.gate.floors import floor, metrics
 from evergreen.registry.gate.records import Evidence, Facts, Rule, Verdict
@@ -30,7 +30,7 @@ def decide(evidence: Evidence, gate: Gate, facts: Facts) -> Verdict:
 
 
 def _decide(evidence: Evidence, gate: Gate, facts: Facts) -> Verdict:
-    checks = [*enough(evidence, gate, facts), complete(evidence, facts), unseen(evidence, facts)]
+    checks = [*enough(evidence, gate, facts), complete(evidence, facts), unseen(evidence, facts), *learned(facts)]
     if any(rule.passed is not True for rule in checks):
         return _conclude(checks, {})
     figures = metrics(evidence, gate, facts)
