@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.gate.world import Window, facts, logistic
 from evergreen.params.gate import Gate
-from evergreen.registry.bootstrap import compare_by_day, row_losses
+from evergreen.registry.bootstrap import compare_by_day, row_losses, swapped_by_day
 from evergreen.registry.gate import decide
 
 WINDOW, NIGHTS, PER_DAY, SPREAD = 28, 91, 100, 0.3
@@ -77,7 +77,8 @@ def _quarter(gate: Gate, random: np.random.Generator, alike: float, persist: flo
         found = compare_by_day(
             difference, np.arange(WINDOW), confidence=gate.confidence, resamples=gate.resamples, seed=gate.seed
         )
-        yield found.better >= found.needed
+        swapped = swapped_by_day(difference, np.arange(WINDOW), resamples=gate.resamples, seed=gate.seed)
+        yield found.better >= found.needed and swapped <= 1 - gate.confidence
 
 
 def _loss(label: np.ndarray, score: np.ndarray, shift: np.ndarray) -> np.ndarray:

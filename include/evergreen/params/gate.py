@@ -30,7 +30,8 @@ LOSSES: dict[Kind, tuple[Loss, ...]] = {  # means over rows, the default first
     "multiclass": ("log_loss", "brier"),
     "regression": ("mae", "mse"),
 }
-NEW = ("calibration", "segments", "refit")  # rules that are on by default and that old decisions do not know
+# What is asked by default and was not when old decisions were made.
+NEW = {"calibration": None, "segments": None, "refit": None, "swaps": False}
 UNBOUNDED = ("log_loss", "mae", "mse", "rmse", "mape")  # from 0 on; r2 is at most 1, the others lie between the two
 
 
@@ -54,7 +55,12 @@ class Gate(Section):
         None, gt=0, description="In the unit of `metric`, of `non_inferiority` alone: what may be lost."
     )
     confidence: float = Field(0.9, gt=0.5, lt=1, description="With which that must be shown, by resampled days.")
-    resamples: int = Field(1000, ge=100, description="Number of bootstrap resamples.")
+    swaps: bool = Field(
+        True,
+        description="Ask also that chance rarely does as well: the two models swapped on random days, which keeps the "
+        "level whatever the tails of the days.",
+    )
+    resamples: int = Field(1000, ge=100, description="Number of bootstrap resamples, and of swaps.")
     seed: int = 0
     min_rows: int = Field(500, ge=1, description="Fewer rows in the window are inconclusive.")
     min_positives: int = Field(
@@ -129,7 +135,7 @@ class Gate(Section):
     @classmethod
     def recorded(cls, values: Any) -> Gate:
         """The gate of a recorded decision: what it does not name was not asked at the time."""
-        return cls.model_validate({**dict.fromkeys(NEW), **values} if isinstance(values, Mapping) else values)
+        return cls.model_validate({**NEW, **values} if isinstance(values, Mapping) else values)
 
     def metric_of(self, kind: Kind) -> Loss:
         """What a candidate of this kind must be better in."""

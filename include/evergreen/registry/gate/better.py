@@ -40,7 +40,7 @@ def better(evidence: Evidence, gate: Gate, facts: Facts) -> Rule:
     """What `gate.mode` asks is shown with confidence: it passes. Worse is shown: it fails. Neither: no verdict."""
     import numpy as np
 
-    from evergreen.registry.bootstrap import row_losses
+    from evergreen.registry.bootstrap import row_losses, swapped_by_day
 
     if facts.incomparable is not None or evidence.champion is None:
         return Rule(rule="better", passed=None, text=f"nothing to compare: {facts.incomparable}")
@@ -55,7 +55,13 @@ def better(evidence: Evidence, gate: Gate, facts: Facts) -> Rule:
     if gate.margin is not None:
         shown, what = _compare(difference - gate.margin, evidence, gate).better, f"not worse by {gate.margin:g}"
         numbers |= {"margin": gate.margin, "within_margin": shown}
-    passed = True if shown >= found.needed else False if found.worse >= found.needed else None
+    enough = shown >= found.needed
+    if gate.swaps:
+        beyond = difference - (gate.margin or 0)
+        swapped = swapped_by_day(beyond, evidence.day, resamples=gate.resamples, seed=gate.seed)
+        numbers["swapped"] = swapped
+        enough = enough and swapped <= 1 - gate.confidence
+    passed = True if enough else False if found.worse >= found.needed else None
     words = {True: "better than" if gate.margin is None else f"not worse by {gate.margin:g} than",
              False: "worse than", None: "not shown to differ from" if gate.margin is None
              else f"not shown to be within {gate.margin:g} of"}  # fmt: skip
@@ -64,6 +70,8 @@ def better(evidence: Evidence, gate: Gate, facts: Facts) -> Rule:
         f"{losses[1].mean():.4f}, {what} in {shown:.1%} and worse in {found.worse:.1%} of {gate.resamples} "
         f"resamples of days, where {found.needed:.1%} shows it at {gate.confidence:.0%} confidence"
     )
+    if gate.swaps:
+        text += f"; as good by chance, the two swapped on random days, in {numbers['swapped']:.1%}"
     return Rule(rule="better", passed=passed, text=text, numbers=numbers)
 
 
