@@ -72,13 +72,10 @@ def usable(p: np.ndarray, kind: Kind, whole: bool = True) -> np.ndarray:
     """
     import numpy as np
 
-    if kind == "regression":
-        return np.isfinite(p)
-    inside = (p >= 0) & (p <= 1)  # what is NaN lies nowhere
-    if p.ndim == 1:
-        return inside
-    total = p.sum(axis=1)
-    found: np.ndarray = inside.all(axis=1) & (total <= 1 + ROUNDING) & ((total >= 1 - ROUNDING) | (not whole))
+    found: np.ndarray = np.isfinite(p) if kind == "regression" else (p >= 0) & (p <= 1)  # what is NaN lies nowhere
+    if p.ndim > 1:
+        total = p.sum(axis=1)
+        found = found.all(axis=1) & (total <= 1 + ROUNDING) & ((total >= 1 - ROUNDING) | (not whole))
     return found
 
 
