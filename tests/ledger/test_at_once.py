@@ -9,6 +9,7 @@ from typing import Any
 
 from evergreen.errors import EvergreenError
 from evergreen.ledger import Ledger
+from evergreen.ledger.migrations import REVISIONS
 from evergreen.paths import Home
 from tests.ledger.stores import Store
 from tests.ledger.test_store import APRIL, a_decision, a_promotion, a_request
@@ -103,4 +104,4 @@ def test_one_decision_that_is_carried_out_twice_at_once_promotes_once(home: Home
 
 def test_a_new_ledger_is_made_once(home: Home, store: Store) -> None:
     assert race(open_it, home, RACERS) == [["0"]] * RACERS
-    assert store.rows("SELECT version_num FROM ledger_version") == [("0001",)]
+    assert store.rows("SELECT version_num FROM ledger_version") == [(REVISIONS[-1],)]

@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from evergreen.errors import EvergreenError
 from evergreen.ledger import Ledger, migrations
 from evergreen.ledger.migrations import REVISIONS, VERSION_TABLE
+from evergreen.ledger.migrations.versions.v0002_no_replace import KEYS
 from evergreen.ledger.tables import metadata
 from evergreen.paths import Home
 from tests.conftest import ROOT
@@ -73,6 +74,16 @@ def test_a_ledger_from_before_keeps_its_rows(home: Home, store: Store, ledger: L
                 store.run(f"DELETE FROM {table}")
 
 
+def test_the_keys_that_are_never_replaced_are_all_that_the_tables_have(home: Home) -> None:
+    Ledger.open(home)
+    with closing(sqlite3.connect(home.ledger)) as db:
+        for table in metadata.sorted_tables:
+            unique = [name for _, name, is_unique, *_ in db.execute(f"PRAGMA index_list({table})") if is_unique]
+            found = {tuple(row[2] for row in db.execute(f"PRAGMA index_info({name})")) for name in unique}
+            assert found | {("seq",)} & set(KEYS[table.name]) == set(KEYS[table.name])
+        assert set(KEYS) == set(metadata.tables)
+
+
 def test_the_ledger_of_the_oldest_home_keeps_its_rows(home: Home, tmp_path: Path) -> None:
     place = "clone/.evergreen/ledger.db"
     with tarfile.open(ROOT / "tests" / "homes" / "format-1.tar.xz") as packed:
@@ -95,7 +106,7 @@ def dump(ledger: Path) -> dict[str, list[Any]]:
 
 def test_a_newer_ledger_is_refused_and_left_alone(home: Home, store: Store, ledger: Ledger) -> None:
     store.run(f"UPDATE {VERSION_TABLE} SET version_num = '0099'")
-    said = "is of version 0099, written by a newer Evergreen; this code knows versions up to 0001. Nothing was changed"
+    said = "is of version 0099, written by a newer Evergreen; this code knows versions up to 0002. Nothing was changed"
     with pytest.raises(EvergreenError, match=said):
         Ledger.open(home)
     assert store.rows(f"SELECT version_num FROM {VERSION_TABLE}") == [("0099",)]

@@ -82,6 +82,23 @@ def test_nothing_is_changed_or_deleted(store: Store, ledger: Ledger, table: str,
         store.run(change.format(table))
 
 
+@pytest.mark.parametrize("table", ["decisions", "promotions", "requests", "answers", "windows"])
+def test_no_row_takes_the_place_of_another(store: Store, ledger: Ledger, table: str) -> None:
+    """SQLite asks no trigger of removal when a row is replaced, and PostgreSQL's statement is an update."""
+    ledger.record_promotion(a_promotion(ledger))
+    ledger.raise_request(a_request())
+    ledger.answer_requests("small", ["request-small-1"], "gate-small-b1")
+    ledger.record_window(Window(name="small", build="b1", end=APRIL, record={}))
+    before = store.rows(f"SELECT * FROM {table}")
+    replace = f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"
+    if store.kind == "postgresql":
+        key = {"answers": "request", "windows": 'name, build, "end"'}.get(table, "seq")
+        replace = f"INSERT INTO {table} SELECT * FROM {table} ON CONFLICT ({key}) DO UPDATE SET created_at = 'x'"
+    with pytest.raises(IntegrityError, match=f"{table} is append-only"):
+        store.run(replace)
+    assert store.rows(f"SELECT * FROM {table}") == before
+
+
 def test_decisions_are_newest_first_and_of_one_use_case(ledger: Ledger) -> None:
     for number in range(3):
         ledger.record_decision(a_decision(f"d{number}"))

@@ -308,6 +308,18 @@ def test_a_loss_that_is_infinite_is_never_a_pass() -> None:
     assert {one.rule for one in verdict.rules if one.passed is None} >= {"better", "segments"}
 
 
+def test_who_gives_every_class_all_of_the_chance_is_no_better_than_anybody() -> None:
+    world = Classes()
+    told = {"kind": "multiclass", "classes": ("red", "green", "blue"), "threshold": None}
+    all_of_it = np.ones_like(world.chances)  # never wrong by log-loss, which looks at the class that came
+    verdict = decide(world.evidence(all_of_it, world.chances), PLAIN, facts(**told))
+    assert (verdict.verdict, rule(verdict, "complete").numbers["candidate"]) == ("inconclusive", len(all_of_it))
+    rows = world.evidence(world.chances, np.full_like(world.chances, 1 / 4))  # a fourth class, which is no more
+    assert decide(rows, PLAIN, facts(**told)).verdict == "promote"
+    refit = facts(model_sha256="cc", champion_model_sha256="bb", **told)
+    assert "the refit is broken" in decide(replace(rows, refit=all_of_it), PLAIN, refit).reason
+
+
 def test_a_recorded_gate_asks_only_what_it_names() -> None:
     old = {key: value for key, value in Gate().model_dump(mode="json").items()
            if key not in ("mode", "margin", "calibration", "segments", "refit")}  # fmt: skip

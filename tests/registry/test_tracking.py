@@ -161,6 +161,28 @@ def test_a_version_that_was_deleted_by_hand_is_found_again(client: MlflowClient)
     assert aliases("deleted") == {"champion": 3}, "as it was registered again"
 
 
+def test_numbers_that_begin_again_make_no_other_build_champion(client: MlflowClient) -> None:
+    run = client.create_run(client.create_experiment("begun again")).info
+
+    def register(number: int) -> None:
+        mark = {"evergreen.build": f"begun/{BUILD}{number}"}
+        client.create_model_version("begun", f"{run.artifact_uri}/model", run.run_id, tags=mark)
+
+    client.create_registered_model("begun")
+    register(1)
+    one = a_promotion(1, "begun")
+    apply_aliases("begun", one, None)
+    client.delete_registered_model("begun")
+    client.create_registered_model("begun")
+    register(2)  # a candidate that nobody promoted; it is version 1
+    with pytest.raises(RegistryError, match=f"no version of the champion {BUILD}1 any more"):
+        apply_aliases("begun", one, None)
+    assert aliases("begun") == {}
+    register(1)
+    apply_aliases("begun", one, None)
+    assert aliases("begun") == {"champion": 2}
+
+
 def a_promotion(number: int, name: str = "served") -> Promotion:
     return Promotion(
         name=name, build=f"{BUILD}{number}", version=number, bundle="ab", cutoff=MOMENT, as_of=MOMENT, decision="d",

@@ -118,6 +118,15 @@ def test_without_an_answer_the_deadline_rejects(candidates: Candidates) -> None:
     assert carry_out(candidates, decision).reason == "rejected by deadline: nobody answered by 2024-03-04T00:00:00Z"
 
 
+def test_what_was_answered_before_the_verdict_was_about_another_one(candidates: Candidates) -> None:
+    decision = ask(candidates, "one", created_at=datetime.now(UTC) + HOUR)  # judged again, after the answer
+    with pytest.raises(EvergreenError, match=r"before the verdict `.*: it was about another one"):
+        approve(candidates.project, decision, "approve", "", "ann")
+    with pytest.raises(EvergreenError, match="nobody has answered yet"):
+        expire(candidates.project, decision)
+    assert len(candidates.ledger.decisions(NAME)) == 1
+
+
 def test_an_approval_of_what_was_overtaken_promotes_nothing_and_says_so(candidates: Candidates) -> None:
     slow, fast = ask(candidates, "slow"), ask(candidates, "fast")
     approve(candidates.project, fast, "approve", "", "ann")

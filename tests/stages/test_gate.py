@@ -12,6 +12,7 @@ import pytest
 
 from evergreen.errors import EvergreenError, RegistryError
 from evergreen.ledger import Ledger, Promotion, Request
+from evergreen.ledger.describe import describe
 from evergreen.ledger.replay import replay
 from evergreen.project import Project
 from evergreen.registry.evidence import load_evidence
@@ -217,3 +218,25 @@ def test_a_window_of_one_outcome_promotes_nobody(candidates: Candidates, outcome
     result = judge(candidates, candidates.make(FIRST, change=one_sided), FIRST)
     assert result.verdict == "inconclusive"
     assert f"the gate window has 0 {rare}; at least 5 are needed" in result.reason
+
+
+def test_what_a_candidate_changes_of_how_it_is_judged_is_said(
+    candidates: Candidates, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger.open(candidates.project.home)
+    crown(candidates, judge(candidates, candidates.make(FIRST), FIRST), FIRST)
+    alike = ledger.decision(judge(candidates, candidates.make(LATER), LATER).decision)
+    assert (alike.inputs["changed"], alike.inputs["looks"]) == ({}, 0)
+    assert "- params.yaml: nothing that a verdict comes from\n- verdicts on this champion before: 0" in describe(alike)
+    candidates.change_params("gate: {", "gate: {seed: 7, confidence: 0.51, segments: null, refit: null, ")
+    later = LATER + timedelta(hours=1)
+    build = candidates.make(later, until=LATER)
+    with caplog.at_level("WARNING"):
+        lowered = ledger.decision(judge(candidates, build, later).decision)
+    assert lowered.inputs["looks"] == 1
+    assert lowered.inputs["changed"]["gate.seed"] == {"champion": 0, "candidate": 7}
+    assert lowered.inputs["changed"]["gate.segments.min_rows"] == {"champion": 200, "candidate": "absent"}
+    assert {"gate.confidence", "gate.segments", "gate.refit"} <= lowered.inputs["changed"].keys()
+    assert "- gate.confidence: candidate 0.51, champion 0.9" in describe(lowered)
+    assert "judged otherwise than" in caplog.text
+    assert all(one.same for one in replay(candidates.project))

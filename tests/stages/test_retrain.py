@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from evergreen import clock
 from evergreen.ledger import Decision, Ledger, Promotion, Request
+from evergreen.ledger.approvals import deadline_of
 from evergreen.paths import file_sha256
 from evergreen.project import Project
 from evergreen.stages.approve import expire
@@ -136,7 +137,7 @@ def test_while_a_build_waits_for_an_approval_no_other_one_is_made(loop: Loop) ->
     assert (waits.run, waits.requests) == (False, ["r1"])
     assert waits.reason.startswith("b1 waits for an approval until 20")
     assert loop.begin(AS_OF + 2 * DAY, force=True).run
-    expire(loop.project, asked.id)
+    expire(loop.project, asked.id, deadline_of(asked))
     assert loop.begin(AS_OF + 2 * DAY).reason == "requested: r1"
 
 

@@ -13,7 +13,8 @@ from evergreen.ledger.markdown import listed, shown, table
 from evergreen.ledger.records import Decision
 
 OUTCOMES = {True: "passed", False: "failed", None: "cannot be judged"}
-_OF_A_GATE = ("gate", "facts", "rules", "metrics", "candidate", "champion", "window", "files")
+_OF_A_GATE = ("gate", "facts", "rules", "metrics", "candidate", "champion", "window", "files",
+              "changed", "looks")  # fmt: skip
 
 
 def describe(decision: Decision) -> str:
@@ -27,6 +28,7 @@ def describe(decision: Decision) -> str:
         "\n".join(f"> {line}" for line in decision.reason.splitlines() or ["no reason was given"]),
         *_rules(inputs.get("rules") or []),
         *_metrics(inputs.get("metrics") or {}),
+        *_otherwise(inputs),
         *_section("Models", _models(inputs)),
         *_section("Rows", _rows(decision)),
         *_section("Settings of the gate", inputs.get("gate") or {}),
@@ -82,6 +84,15 @@ def _metrics(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return []
     rows = [[name, *(shown(whose.get(name)) for whose in metrics.values())] for name in _union(metrics.values())]
     return ["## Metrics on the gate's rows", table(["metric", *metrics], rows)]
+
+
+def _otherwise(inputs: Mapping[str, Any]) -> list[str]:
+    """What the candidate's own params change of how it is judged, and how many verdicts came before this one."""
+    if "looks" not in inputs:
+        return []  # a first model, or a decision from before this was recorded
+    changes = inputs.get("changed") or {"params.yaml": "nothing that a verdict comes from"}
+    before = {"verdicts on this champion before": inputs["looks"]}
+    return ["## Changed since the champion, by the candidate's own commit", listed({**changes, **before})]
 
 
 def _models(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,9 +83,10 @@ def row_losses(metric: str, label: np.ndarray, p: np.ndarray) -> np.ndarray:
 def swapped_by_day(difference: np.ndarray, day: np.ndarray, *, resamples: int, seed: int) -> float:
     """Where the two models change places on random days: how often the candidate then does as well, or better.
 
-    Of two that are equally good it does not matter on which day which is called the candidate, so this share is at most
-    q in no more than q of all cases, whatever the tails of the days: the randomization test of E. Pitman (1937), with
-    its own case counted among the random ones, as B. Phipson and G. Smyth (2010) advise.
+    Where it does not matter on which day which is called the candidate, this share is at most q in no more than q of
+    all cases, whatever the tails of the days: the randomization test of E. Pitman (1937), with its own case counted
+    among the random ones, as B. Phipson and G. Smyth (2010) advise. It does matter where days depend on each other, or
+    where one model errs seldom and much, the other often and little: there more pass than q (docs/gate.md).
     """
     import numpy as np
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evergreen.params import Params
@@ -19,14 +20,37 @@ def segments_of(params: Params, frame: pd.DataFrame) -> dict[str, Levels]:
     from evergreen.training.evaluation.segments import FEW_LEVELS
 
     categorical, cuts = params.features.categorical, params.evaluation.segments
+    least = params.gate.segments.min_rows if params.gate.segments else None
     if cuts is None:
         cuts = {name: Cut() for name in categorical if frame[name].nunique() <= FEW_LEVELS}
-    return {name: levels_of(frame[name], name in categorical, cut) for name, cut in cuts.items()}
+    return {
+        name: _with_all(frame[name], least, levels_of(frame[name], name in categorical, cut))
+        for name, cut in cuts.items()
+    }
 
 
 def sensitive_of(params: Params, frame: pd.DataFrame) -> dict[str, Levels]:
     """The levels of each column of `evaluation.sensitive`."""
     from evergreen.training.evaluation.levels import levels_of
 
-    categorical = params.features.categorical
-    return {name: levels_of(frame[name], name in categorical) for name in params.evaluation.sensitive}
+    categorical, least = params.features.categorical, params.gate.fairness_min_rows
+    return {
+        name: _with_all(frame[name], least, levels_of(frame[name], name in categorical))
+        for name in params.evaluation.sensitive
+    }
+
+
+def _with_all(values: pd.Series, least: int | None, levels: Levels) -> Levels:
+    """With all levels that have `least` rows, also where those are more than a page lists: a limit holds for each."""
+    import numpy as np
+
+    if not levels.left_out or least is None:
+        return levels
+    rest = values[levels.place < 0].astype("object").astype("str")
+    counts = rest.value_counts()
+    more = sorted(counts.index[counts >= least])
+    names = sorted([*levels.names, *more])
+    old = np.array([*(names.index(name) for name in levels.names), -1])
+    place = old[levels.place]
+    place[levels.place < 0] = [names.index(name) if name in more else -1 for name in rest]
+    return replace(levels, place=place, names=tuple(names), left_out=levels.left_out - len(more))

@@ -55,8 +55,7 @@ def register(client: MlflowClient, run: str, outcome: Outcome, models: dict[str,
 
 def find_version(client: MlflowClient, name: str, build: str) -> ModelVersion | None:
     """The version that a build was registered as, found by its tag."""
-    found = client.search_model_versions(f"name = '{name}' and tags.`{BUILD}` = '{name}/{build}'")
-    return min(found, key=lambda version: int(version.version), default=None)
+    return min(_versions(client, name, build), key=lambda version: int(version.version), default=None)
 
 
 def version_of_build(name: str, build: str) -> int | None:
@@ -96,12 +95,16 @@ def apply_aliases(name: str, champion: Promotion, previous: Promotion | None) ->
 
 
 def _registered(client: MlflowClient, name: str, promoted: Promotion) -> str | None:
-    """The version that a build was promoted as, or, where that is gone, is registered as by now."""
-    kept = {str(version.version) for version in client.search_model_versions(f"name = '{name}'")}
-    if str(promoted.version) in kept:
-        return str(promoted.version)
-    again = find_version(client, name, promoted.build)
-    return None if again is None else str(again.version)
+    """The version that a build was promoted as, or, where that is gone, is registered as by now.
+
+    A number alone does not say so: where the whole model was deleted by hand, numbers begin again with other builds.
+    """
+    kept = {str(version.version) for version in _versions(client, name, promoted.build)}
+    return str(promoted.version) if str(promoted.version) in kept else min(kept, key=int, default=None)
+
+
+def _versions(client: MlflowClient, name: str, build: str) -> list[ModelVersion]:
+    return list(client.search_model_versions(f"name = '{name}' and tags.`{BUILD}` = '{name}/{build}'"))
 
 
 def _logged(client: MlflowClient, run: Run) -> dict[str, str]:

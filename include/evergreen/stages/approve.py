@@ -62,7 +62,7 @@ def approve(
     """Record who answered a decision when and why.
 
     Raises LateAnswerError after the deadline, with nothing recorded, and EvergreenError for a decision that nobody is
-    asked about.
+    asked about, and for an answer from before the verdict, which was about another one.
     """
     ledger = Ledger.open(project.home)
     found = _asked_about(project, ledger, decision)
@@ -72,15 +72,28 @@ def approve(
             f"the answer of {actor} to `{found.id}` came at {format_time(answered)}, after the deadline "
             f"{format_time(deadline)}, and changes nothing: run the retrain again, and a new build is asked about"
         )
+    if answered < found.created_at:
+        raise EvergreenError(
+            f"the answer of {actor} was given at {format_time(answered)}, before the verdict `{found.id}`, which is of "
+            f"{format_time(found.created_at)}: it was about another one. Ask again (clear the task `ask`)"
+        )
     return _record(project, ledger, found, _Answer(chosen, comment.strip() or NO_COMMENT, actor, answered))
 
 
 @full_disk_is_said()
-def expire(project: Project, decision: str) -> ApproveResult:
-    """Record that nobody answered in time, which rejects; an answer that stands stays."""
+def expire(project: Project, decision: str, now: datetime | None = None) -> ApproveResult:
+    """Record that nobody answered in time, which rejects; an answer that stands stays.
+
+    Raises EvergreenError before the deadline: until then somebody may.
+    """
     ledger = Ledger.open(project.home)
     found = _asked_about(project, ledger, decision)
     deadline = deadline_of(found)
+    if answer_to(ledger, found) is None and (now or datetime.now(UTC)) < deadline:
+        raise EvergreenError(
+            f"`{found.id}` may be answered until {format_time(deadline)}, and nobody has answered yet: ask "
+            f"(clear the task `ask`), or run `evergreen approve {found.id}`"
+        )
     return _record(
         project, ledger, found, _Answer("reject", f"nobody answered by {format_time(deadline)}", "deadline", deadline)
     )

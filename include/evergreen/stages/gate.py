@@ -76,8 +76,9 @@ def gate(project: Project, build: str, as_of: datetime, actor: str, approval: Ch
         # Held until the decision is recorded: `evergreen gc` leaves the worktree and the evidence alone.
         with held(Clone.of(project), build) as opened:
             judged = _judge(opened, candidate, as_of, actor, champion)
-            asks = {"approval": approval_terms(candidate.params.gate, approval)}
-            decision = ledger.record_decision(judged.model_copy(update={"inputs": judged.inputs | asks}))
+            told = _context(project, ledger, candidate, champion)
+            told["approval"] = approval_terms(candidate.params.gate, approval)
+            decision = ledger.record_decision(judged.model_copy(update={"inputs": judged.inputs | told}))
     point("gate.recorded")
     raised = [request.id for request in ledger.open_requests(project.name, decision.as_of)]
     ledger.answer_requests(project.name, raised, decision.id)
@@ -143,6 +144,18 @@ def _judge(opened: Build, candidate: Bundle, as_of: datetime, actor: str, champi
         evidence=sha256,
         actor=actor,
     )
+
+
+def _context(project: Project, ledger: Ledger, candidate: Bundle, champion: Promotion | None) -> dict[str, Any]:
+    """By what it is judged otherwise than its champion was, and how many were before: said, not held against it."""
+    from evergreen.registry.otherwise import changed, looks
+
+    if champion is None:
+        return {}
+    other = changed(candidate, load_bundle(project.home, project.name, champion.build, champion.bundle))
+    if other:
+        log.warning("judged otherwise than %s was: %s", champion.build, ", ".join(other))
+    return {"changed": other, "looks": looks(ledger.decisions(project.name), champion.build)}
 
 
 def _opponent(project: Project, candidate: Bundle, champion: Promotion | None) -> Opponent | None:

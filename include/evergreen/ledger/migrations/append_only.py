@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from alembic import op
 
 _FUNCTION = """
@@ -27,4 +29,15 @@ def append_only(table: str) -> None:
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION ledger_append_only()"
+        )
+
+
+def never_replaced(table: str, keys: Sequence[Sequence[str]]) -> None:
+    """Refuse a row whose key is taken also to `INSERT OR REPLACE`, which only SQLite has; again, it changes nothing."""
+    if op.get_bind().dialect.name == "sqlite":
+        same = [" AND ".join(f'"{column}" = NEW."{column}"' for column in key) for key in keys]
+        op.execute(
+            f"CREATE TRIGGER IF NOT EXISTS {table}_no_replace BEFORE INSERT ON {table} "
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {' OR '.join(same)}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only, and has a row by this key'); END"
         )

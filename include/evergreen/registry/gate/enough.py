@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from evergreen import clock
 from evergreen.params.gate import Gate
+from evergreen.params.prediction import Kind
 from evergreen.registry.gate.records import Evidence, Facts, Rule
 
 if TYPE_CHECKING:
     import numpy as np
+
+ROUNDING = 1e-3  # that sums of a row's probabilities may have, also of 32 bits
 
 
 def enough(evidence: Evidence, gate: Gate, facts: Facts) -> list[Rule]:
@@ -39,7 +42,7 @@ def enough(evidence: Evidence, gate: Gate, facts: Facts) -> list[Rule]:
 
 
 def complete(evidence: Evidence, facts: Facts) -> Rule:
-    """Every row has a label and each model's prediction; what is missing is counted."""
+    """Every row has a label and each model's prediction; what is missing or none is counted."""
     import numpy as np
 
     labels = (
@@ -50,9 +53,7 @@ def complete(evidence: Evidence, facts: Facts) -> Rule:
     wrong = {"labels": int((~labels).sum())}
     for who, p in (("candidate", evidence.candidate), ("champion", evidence.champion)):
         if p is not None:
-            # Negated, since a comparison with NaN is false.
-            usable = np.isfinite(p) if facts.kind == "regression" else (p >= 0) & (p <= 1)
-            wrong[who] = int((~(usable if p.ndim == 1 else usable.all(axis=1))).sum())
+            wrong[who] = int((~usable(p, facts.kind, whole=who == "candidate")).sum())
     if facts.champion_build is not None and facts.incomparable is None and evidence.champion is None:
         wrong["champion"] = len(evidence.label)
     said = ", ".join(f"{count} of {whose}" for whose, count in wrong.items() if count)
@@ -61,6 +62,21 @@ def complete(evidence: Evidence, facts: Facts) -> Rule:
         rule="complete", passed=None if said else True, numbers=wrong,
         text=f"values are missing or not {what}: {said}" if said else "every row has label and predictions",
     )  # fmt: skip
+
+
+def usable(p: np.ndarray, kind: Kind, whole: bool = True) -> np.ndarray:
+    """Whether each row's prediction is one, (rows,): finite, or probabilities.
+
+    Those of classes sum to one: who gave all to each class would never be wrong by log-loss. A champion's may sum to
+    less, where it also gives a chance to classes that the candidate does not know; then `whole` is False.
+    """
+    import numpy as np
+
+    found: np.ndarray = np.isfinite(p) if kind == "regression" else (p >= 0) & (p <= 1)  # what is NaN lies nowhere
+    if p.ndim > 1:
+        total = p.sum(axis=1)
+        found = found.all(axis=1) & (total <= 1 + ROUNDING) & ((total >= 1 - ROUNDING) | (not whole))
+    return found
 
 
 def unseen(evidence: Evidence, facts: Facts) -> Rule:

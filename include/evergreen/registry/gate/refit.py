@@ -7,6 +7,7 @@ on rows that it knows is broken.
 from __future__ import annotations
 
 from evergreen.params.gate import Gate
+from evergreen.registry.gate.enough import usable
 from evergreen.registry.gate.records import Evidence, Facts, Rule
 
 SHARE = 0.05  # of the twin's loss: the margin where none is configured
@@ -25,8 +26,7 @@ def refit(evidence: Evidence, gate: Gate, facts: Facts) -> list[Rule]:
     p = evidence.refit
     if p is None:
         return [Rule(rule="refit", passed=None, text="the refit's predictions are missing")]
-    usable = np.isfinite(p) if facts.kind == "regression" else (p >= 0) & (p <= 1)
-    if wrong := int((~(usable if p.ndim == 1 else usable.all(axis=1))).sum()):
+    if wrong := int((~usable(p, facts.kind)).sum()):
         text = f"the refit is broken: {wrong} of its {len(p)} predictions are missing, infinite or no probabilities"
         return [Rule(rule="refit", passed=False, text=text, numbers={"wrong": wrong})]
     metric = gate.metric_of(facts.kind)
