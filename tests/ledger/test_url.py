@@ -63,6 +63,13 @@ def test_a_wrong_password_is_not_repeated(
     assert "wr0ng-marker" not in f"{caught.value} {caught.value.__cause__}"
 
 
+def test_a_password_with_an_at_sign_is_not_shown_as_the_host(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERGREEN_LEDGER_URL", f"postgresql://me:pa@s3cret@127.0.0.1:{free_port()}/ledger")
+    with pytest.raises(EvergreenError, match="more than one `@`: write that of a password as %40") as caught:
+        Ledger.open(home)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_ledger_that_another_holds_is_an_error_after_its_deadline(
     home: Home, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,9 @@ def ledger_url(home: Home) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise EvergreenError("EVERGREEN_LEDGER_URL is not a database URL such as postgresql://user@host/db") from None
+    if url.get_backend_name() != "sqlite" and text.partition("?")[0].count("@") > 1:
+        # The rest of such a password would be taken, and shown, for the host.
+        raise EvergreenError("EVERGREEN_LEDGER_URL has more than one `@`: write that of a password as %40")
     # As Airflow's connections are written, and with the driver that is locked.
     return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
 
