@@ -76,12 +76,12 @@ def rows(ledger: Path) -> dict[str, str]:
                     kept = dict(zip(names, row, strict=True))
                     del kept["created_at"]
                     if "inputs" in kept:
-                        kept["inputs"] = _untimed(json.loads(kept["inputs"]))
+                        kept["inputs"] = untimed(json.loads(kept["inputs"]))
                     found[f"ledger {table} {kept.get('end', number)}"] = json.dumps(kept)
     return found
 
 
-def _untimed(inputs: dict[str, Any]) -> dict[str, Any]:
+def untimed(inputs: dict[str, Any]) -> dict[str, Any]:
     """What a decision stands on, but for how long a prediction took this time."""
     for who in ("latency", "champion_latency"):
         if inputs.get("facts", {}).get(who):

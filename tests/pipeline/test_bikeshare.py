@@ -72,7 +72,7 @@ def test_0_there_is_no_python_and_the_stages_are_the_shipped_ones() -> None:
     assert (EXAMPLE / "include").resolve() == ROOT / "include"
 
 
-def test_1_one_airflow_has_the_four_dags_of_either(bikes: Loop) -> None:
+def test_1_one_airflow_has_the_five_dags_of_either(bikes: Loop) -> None:
     code = (
         "import sys, json; sys.path.insert(0, 'dags')\n"
         "from airflow.dag_processing.dagbag import DagBag\n"
@@ -80,7 +80,7 @@ def test_1_one_airflow_has_the_four_dags_of_either(bikes: Loop) -> None:
         "print(json.dumps([sorted(bag.dags), bag.import_errors]))"
     )
     found, errors = json.loads(bikes.run(sys.executable, "-c", code, cwd=ROOT).stdout.strip().splitlines()[-1])
-    stages = ("ingest", "monitor", "retrain", "score")
+    stages = ("ingest", "monitor", "retrain", "rollback", "score")
     assert errors == {}
     assert found == sorted(f"{name}_{stage}" for name in ("bikeshare", "flights") for stage in stages)
 
@@ -98,7 +98,7 @@ def test_2_from_an_empty_lake_to_a_champion(bikes: Loop) -> None:
     assert int(version.version) == champion.version
     decision = Ledger.open(bikes.project.home).decision(champion.decision)
     assert {rule["rule"] for rule in decision.inputs["rules"]} == {
-        "enough.rows", "enough.days", "complete", "unseen", "floor.r2", "floor.mae"
+        "enough.rows", "enough.days", "complete", "unseen", "learned", "floor.r2", "floor.mae", "size", "latency", "refit"
     }  # fmt: skip
     shown = client.get_run(version.run_id).data.metrics
     assert shown["mae"] == pytest.approx(decision.inputs["metrics"]["candidate"]["mae"])
