@@ -69,7 +69,7 @@ def test_its_server_stops_in_the_middle(world: World, server: PostgresServer, re
     after = world.undisturbed["promote"].after
     assert difference(world.mlflow.content(), {k: v for k, v in after.items() if k.startswith("mlflow")}) == {}
     found = recorded(world, **env)
-    world.at("end")
+    world.at("rollback")
     assert found == recorded(world)
 
 

@@ -98,7 +98,8 @@ def test_2_from_an_empty_lake_to_a_champion(bikes: Loop) -> None:
     assert int(version.version) == champion.version
     decision = Ledger.open(bikes.project.home).decision(champion.decision)
     assert {rule["rule"] for rule in decision.inputs["rules"]} == {
-        "enough.rows", "enough.days", "complete", "unseen", "learned", "floor.r2", "floor.mae", "size", "latency", "refit"
+        "enough.rows", "enough.days", "complete", "unseen", "learned", "floor.r2", "floor.mae", "size", "latency",
+        "refit",
     }  # fmt: skip
     shown = client.get_run(version.run_id).data.metrics
     assert shown["mae"] == pytest.approx(decision.inputs["metrics"]["candidate"]["mae"])
