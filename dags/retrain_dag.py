@@ -188,10 +188,10 @@ def build(name: str, deployed: Project) -> DAG:
             "approval": Param(
                 None,
                 type=["null", "string"],
-                enum=[None, "automatic", "required"],
+                enum=[None, "required"],
                 title="Approval",
-                description="Whether a person must approve what the gate would promote. Empty: `gate.approval` of "
-                "params.yaml.",
+                description="`required`: a person must approve what the gate would promote, although params.yaml does "
+                "not ask for it. Empty: `gate.approval` of params.yaml.",
             ),
             "force_promotion": Param(
                 False,

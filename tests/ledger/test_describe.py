@@ -97,3 +97,10 @@ def test_what_it_cannot_know_breaks_no_table() -> None:
     assert describe(a_decision(reason="", build=None)).startswith(
         "# promote: gate of no build\n\n> no reason was given"
     )
+
+
+def test_a_name_from_data_is_no_link() -> None:
+    numbers = {"segments": {"team=[approve here](http://elsewhere)": {"rows": 12}}}
+    assert "](" not in describe(
+        a_decision(reason="worse in [a](b)", inputs={"rules": [a_rule("segments", True, **numbers)]})
+    )

@@ -159,7 +159,9 @@ def test_automatic_asks_nobody(candidates: Candidates) -> None:
 
 def test_a_run_may_choose_otherwise_than_params_yaml() -> None:
     assert approval_terms(Gate(), "required") == {"approval": "required", "chosen_by": "the run"}
-    assert approval_terms(Gate(approval="required"), "automatic") == {"approval": "automatic", "chosen_by": "the run"}
+    assert approval_terms(Gate(approval="required"), "automatic") == {
+        "approval": "required", "chosen_by": "params.yaml",
+    }, "who may start a run may not therefore do without the people who approve"  # fmt: skip
     assert approval_terms(Gate(approval="required"), None) == {"approval": "required", "chosen_by": "params.yaml"}
 
 

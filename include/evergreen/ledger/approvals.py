@@ -18,8 +18,13 @@ Choice = Literal["automatic", "required"]
 
 
 def approval_terms(gate: Gate, chosen: Choice | None) -> dict[str, Any]:
-    """For a gate decision's inputs: whether it is to be approved, as the run chose, else as params.yaml has it."""
-    return {"approval": chosen or gate.approval, "chosen_by": "the run" if chosen else "params.yaml"}
+    """For a gate decision's inputs: whether it is to be approved, as the run chose, else as params.yaml has it.
+
+    A run may ask for more than params.yaml, not for less: whoever may start a DAG is not therefore an approver.
+    """
+    if gate.approval == "required" or chosen is None:
+        return {"approval": gate.approval, "chosen_by": "params.yaml"}
+    return {"approval": chosen, "chosen_by": "the run"}
 
 
 def is_required(decision: Decision) -> bool:

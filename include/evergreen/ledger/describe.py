@@ -35,7 +35,8 @@ def describe(decision: Decision) -> str:
         *_section("Recorded with it", {key: value for key, value in inputs.items() if key not in _OF_A_GATE}),
         *_section("Who and when", _who(decision)),
     ]
-    return "\n\n".join(parts) + "\n"
+    # There is no link here of our own: one would come from data, such as a category's name.
+    return "\n\n".join(parts).replace("](", "]\\(") + "\n"
 
 
 def _rules(rules: Sequence[Mapping[str, Any]]) -> list[str]:
