@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from html import escape
@@ -31,7 +32,7 @@ def write_page(path: Path, found: BacktestResult) -> None:
     drawn, zone = plots(found), ZoneInfo(found.time_zone)
     parts = [
         f"<p>{_span(found, zone)}</p>",
-        f"<p class=lead>{escape(answer(found))}</p>",
+        f"<p class=lead>{_marked(answer(found))}</p>",
         _suspicions(found),
         "<h2>In total</h2>",
         _totals(found),
@@ -177,6 +178,11 @@ def _rate(figures: Figures) -> str:
     return f"{figures.positives / figures.rows:.1%}" if figures.rows and figures.positives is not None else ""
 
 
+def _marked(text: str) -> str:
+    """A sentence whose `names` stand in a type of their own."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 def _retrains(found: BacktestResult, policy: PolicyResult, zone: ZoneInfo) -> str:
     rows = "".join(_retrain(found, one, zone) for one in policy.retrains)
     heads = ["as of", "because", "learned from", "verdict", f"{found.gate_metric} against the champion's, after it", ""]
@@ -185,7 +191,9 @@ def _retrains(found: BacktestResult, policy: PolicyResult, zone: ZoneInfo) -> st
     seen = f"{len(policy.alarms)} windows alarmed, " if policy.name == "triggers" else ""
     if policy.name == "triggers":
         seen += f"{policy.immature_windows} were immature, {policy.unknown_windows} unknown; "
-    summary = f"{escape(policy.title)}: {seen}{policy.counts.retrains} retrains, {policy.counts.promoted} promoted"
+    count = policy.counts.retrains
+    seen += "one retrain" if count == 1 else f"{count} retrains"
+    summary = f"{escape(policy.title)}: {seen}, {policy.counts.promoted} promoted"
     return f"<details><summary>{summary}</summary>{first}{table}</details>"
 
 
@@ -228,7 +236,7 @@ def _lines(found: BacktestResult) -> Iterator[str]:
         "it. Seeds, too, move a figure in the third digit."
     )
     for note in found.notes:
-        yield escape(note)
+        yield _marked(note)
     yield f"Snapshot {found.snapshot[:12]}. The same figures as JSON: backtest.json beside this page."
 
 
