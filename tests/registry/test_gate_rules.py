@@ -278,6 +278,18 @@ def test_a_refit_that_is_worse_than_its_twin_on_rows_it_has_learned_from_is_brok
     assert (judged(None).verdict, judged(None).reason) == ("inconclusive", "the refit's predictions are missing")
 
 
+def test_a_refit_that_knows_nothing_is_broken_however_little_its_twin_knows() -> None:
+    world = World(per_day=400)
+    little = logistic(-1 + (world.score + 1) * 0.05)
+    rows = world.evidence(little, world.planted("constant"))
+    refit = facts(model_sha256="cc", champion_model_sha256="bb")
+    twin, nothing = rule(decide(replace(rows, refit=little), PLAIN, refit), "refit"), world.planted("constant")
+    assert twin.passed
+    verdict = decide(replace(rows, refit=nothing), PLAIN, refit)
+    assert rule(verdict, "refit").numbers["refit"] < 1.05 * twin.numbers["twin"], "5 % of the loss would not see it"
+    assert rule(verdict, "refit").passed is False
+
+
 def test_the_judged_model_itself_and_decisions_from_before_have_no_refit_to_look_at() -> None:
     world = World()
     rows = world.evidence(world.planted("good"), world.planted("weak"))

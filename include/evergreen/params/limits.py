@@ -70,5 +70,7 @@ class RefitLimit(Section):
     """The candidate is rejected where the refit is worse than its twin on rows that the refit has learned from."""
 
     margin: float | None = Field(
-        None, ge=0, description="In the unit of `gate.metric`; null: a twentieth of what the twin has."
+        None,
+        ge=0,
+        description="In the unit of `gate.metric`; null: a twentieth of the twin's, or half of its gain.",
     )

@@ -10,7 +10,9 @@ from evergreen.params.gate import Gate
 from evergreen.registry.gate.enough import usable
 from evergreen.registry.gate.records import Evidence, Facts, Rule
 
-SHARE = 0.05  # of the twin's loss: the margin where none is configured
+# The margin where none is configured: of the twin's loss, and of what the twin gains over knowing nothing, since a
+# refit that knows nothing is not 5 % worse than a twin that knows little.
+SHARE, HALF = 0.05, 0.5
 
 
 def refit(evidence: Evidence, gate: Gate, facts: Facts) -> list[Rule]:
@@ -33,7 +35,9 @@ def refit(evidence: Evidence, gate: Gate, facts: Facts) -> list[Rule]:
     own, twin = (row_losses(metric, evidence.label, one) for one in (p, evidence.candidate))
     if not (np.isfinite(own).all() and np.isfinite(twin).all()):
         return [Rule(rule="refit", passed=None, text=f"{metric} of the refit cannot be computed")]
-    margin = SHARE * float(twin.mean()) if gate.refit.margin is None else gate.refit.margin
+    margin = gate.refit.margin
+    if margin is None:
+        margin = min(SHARE * float(twin.mean()), HALF * _gain(evidence, facts, metric, float(twin.mean())))
     found = compare_by_day(
         own - twin - margin, evidence.day, confidence=gate.confidence, resamples=gate.resamples, seed=gate.seed
     )
@@ -46,3 +50,18 @@ def refit(evidence: Evidence, gate: Gate, facts: Facts) -> list[Rule]:
     numbers = {"refit": float(own.mean()), "twin": float(twin.mean()), "margin": margin, "worse": found.worse,
                "needed": found.needed}  # fmt: skip
     return [Rule(rule="refit", passed=passed, text=text, numbers=numbers)]
+
+
+def _gain(evidence: Evidence, facts: Facts, metric: str, twin: float) -> float:
+    """What the twin's loss is below that of the best constant for these rows; 0 where it is not."""
+    import numpy as np
+
+    from evergreen.registry.bootstrap import row_losses
+
+    label = evidence.label
+    if facts.kind == "multiclass":
+        rates = np.bincount(label.astype("int64"), minlength=len(facts.classes)) / len(label)
+        constant = np.tile(rates, (len(label), 1))
+    else:
+        constant = np.full(len(label), np.median(label) if metric == "mae" else label.mean())
+    return max(float(row_losses(metric, label, constant).mean()) - twin, 0.0)
