@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREDICTIONS = 200  # of each model
-LEAST, SECONDS = 20, 3.0  # a slow model is asked at least so often, and no longer than that
+LEAST, SECONDS = 20, 1.0  # a slow model is asked at least so often, and no longer than that
 
 
 def size_of(model: Path) -> int:
