@@ -160,7 +160,8 @@ def render_status(status: Status) -> str:
     else:
         metrics = ", ".join(f"{name} {value:.3f}" for name, value in status.champion["metrics"].items() if value)
         version, build, since = (status.champion[key] for key in ("version", "build", "as_of"))
-        lines.append(f"  version {version}, build {build}, champion since {since}")
+        known = "not in MLflow" if version is None else f"version {version}"
+        lines.append(f"  {known}, build {build}, champion since {since}")
         lines.append(f"  on its gate window: {metrics}")
         if why := status.champion.get("rolled_back"):
             lines.append(f"  rolled back {why}")
