@@ -120,6 +120,7 @@ def test_it_says_who_is_waited_for_and_that_the_champion_was_rolled_back(candida
     status = read_status(candidates.project)
     assert status.approvals == [], "it was about another champion"
     assert "rolled back from two by ann: worse by night" in render_status(status)
+    assert "rollback  promote      worse by night" in render_status(status), "of whose kind a verdict is"
 
 
 __all__ = ["candidates"]

@@ -125,17 +125,22 @@ def evaluate() -> None:
 @app.command()
 def track(build: Build) -> None:
     """Complete a build's MLflow run, commit and tag it, push it, and register its model."""
+    from evergreen.local import mlflow
     from evergreen.stages.track import track as stage
 
-    _show(stage(Project.load(), build))
+    project = Project.load()
+    mlflow.find(project.home)
+    _show(stage(project, build))
 
 
 @app.command()
 def gate(build: Build, as_of: AsOf = None) -> None:
     """Judge a build against the champion and record the decision."""
+    from evergreen.local import mlflow
     from evergreen.stages.gate import gate as stage
 
     project = Project.load()
+    mlflow.find(project.home)
     _show(stage(project, build, clock.resolve_as_of(project.home, as_of), _actor()))
 
 

@@ -132,6 +132,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
     return {
         "id": decision.id,
         "as_of": clock.format_time(decision.as_of),
+        "kind": decision.kind,
         "verdict": decision.verdict,
         "reason": decision.reason,
     }
@@ -159,12 +160,15 @@ def render_status(status: Status) -> str:
     else:
         metrics = ", ".join(f"{name} {value:.3f}" for name, value in status.champion["metrics"].items() if value)
         version, build, since = (status.champion[key] for key in ("version", "build", "as_of"))
-        lines.append(f"  version {version}, build {build}, champion since {since}")
+        known = "not in MLflow" if version is None else f"version {version}"
+        lines.append(f"  {known}, build {build}, champion since {since}")
         lines.append(f"  on its gate window: {metrics}")
         if why := status.champion.get("rolled_back"):
             lines.append(f"  rolled back {why}")
     lines += ["", "Decisions"]
-    lines += [f"  {one['as_of']}  {one['verdict']:<12} {one['reason']}" for one in status.decisions] or ["  none"]
+    lines += [
+        f"  {one['as_of']}  {one['kind']:<9} {one['verdict']:<12} {one['reason']}" for one in status.decisions
+    ] or ["  none"]
     if status.approvals:
         lines += ["", "Waiting for an approval"]
         lines += [f"  until {one['until']}  evergreen approve {one['id']}" for one in status.approvals]

@@ -91,6 +91,14 @@ def test_what_only_other_kinds_record_is_shown_too() -> None:
     assert "## Rules" not in said
 
 
+def test_a_rollback_names_whom_it_goes_back_to_and_whom_it_takes_off() -> None:
+    sides = {"candidate": {"build": "b0", "version": 1}, "champion": {"build": "b1", "version": 3}}
+    said = describe(a_decision(kind="rollback", build="b0", reason="worse by night", inputs=sides)).splitlines()
+    assert said[0] == "# rollback to b0"
+    assert "- champion again: build b0, version 1" in said
+    assert "- taken off: build b1, version 3" in said
+
+
 def test_what_it_cannot_know_breaks_no_table() -> None:
     said = lines(rules=[a_rule("segments", True, "one | two\nthree")])
     assert "| segments | passed  | one \\| two three |" in said

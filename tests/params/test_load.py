@@ -32,6 +32,11 @@ MONITORING = "monitoring: {min_rows: 50}"
         ("gate: {window: 7 days", "gate: {window: 7 dayz", ["gate.window", "7 dayz", "`6 hours` or `7 days`"]),
         ("gate: {window: 7 days", "gate: {window: 7", ["gate.window", "is 7", "`6 hours` or `7 days`"]),
         ("gate: {window: 7 days", "gate: {window: true", ["gate.window", "True", "`6 hours` or `7 days`"]),
+        (
+            "gate: {window: 7 days",
+            "gate: {window: null",
+            ["gate.window` is null: must be a duration, such as `6 hours`"],
+        ),
         ("estimator: hist_gradient_boosting", "estimator: xgboost", ["training.estimator", "xgboost", "logistic"]),
         ("type: int64", "type: int", ["columns.id.type", "'int'", "did you mean `int64`?", "float64"]),
         ("type: float64", "type: flaot64", [":13:", "columns.size.type", "'flaot64'", "did you mean `float64`?"]),

@@ -13,6 +13,7 @@ from evergreen.ledger.approvals import approval_terms, deadline_of, waiting
 from evergreen.params.gate import Gate
 from evergreen.stages.approve import NO_COMMENT, LateAnswerError, Question, approve, expire, question
 from evergreen.stages.promote import PromoteResult, promote
+from evergreen.stages.rollback import rollback
 from tests.stages.verdicts import FIRST, NAME, WEEK, Candidates, candidates
 
 HOUR = timedelta(hours=1)
@@ -184,6 +185,20 @@ def test_nobody_is_asked_about_what_could_not_be_promoted(candidates: Candidates
     said = question(candidates.project, slow, {})
     assert isinstance(said, str)
     assert said.startswith("nothing to approve: overtaken by fast")
+
+
+def test_who_is_asked_to_bring_back_what_was_rolled_back_is_told(candidates: Candidates) -> None:
+    candidates.crown("old")
+    candidates.crown("two", FIRST + WEEK)
+    rollback(candidates.project, "late\nby [night](http://elsewhere)", "ann", FIRST + 2 * WEEK)
+    again = candidates.judge("three", FIRST + 2 * WEEK, model="two", inputs=asking())
+    unforced = question(candidates.project, again, {})
+    assert isinstance(unforced, str)
+    assert unforced.startswith("nothing to approve: two, whose model is the same byte for byte, was rolled back")
+    asked = question(candidates.project, again, {}, forced=True)
+    assert isinstance(asked, Question)
+    assert "**This run forces what a person took off:** two, whose model is the same byte for byte" in asked.body
+    assert "by ann: late by [night]\\(http://elsewhere)\n\n" in asked.body
 
 
 __all__ = ["candidates"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from evergreen.errors import RegistryError
 from evergreen.ledger import Decision
+from evergreen.local.ports import OFFSETS
 from evergreen.project import Project
 from evergreen.registry.bundle import load_bundle
 from evergreen.registry.models import aliases
@@ -83,6 +85,22 @@ def test_with_mlflow_away_nothing_is_promoted(candidates: Candidates, monkeypatc
     assert candidates.champion() is None
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert promote(candidates.project, decision).promoted
+
+
+def test_a_shell_that_names_no_mlflow_finds_the_one_of_its_home(
+    candidates: Candidates, register: Callable[[str], int], mlflow_uri: str
+) -> None:
+    version, decision, home = register("one"), candidates.judge("one"), candidates.project.home
+    home.mlflow.mkdir(parents=True, exist_ok=True)
+    (home.mlflow / "mlflow.db").touch()
+    home.run.mkdir(parents=True, exist_ok=True)
+    first = int(mlflow_uri.rpartition(":")[2]) - OFFSETS["mlflow"]
+    (home.run / "stack.json").write_text(json.dumps({"port": first}))  # as `up` writes it down
+    unnamed = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    command = [str(Path(sys.executable).parent / "evergreen"), "promote", decision]
+    run = subprocess.run(command, env=unnamed, cwd=candidates.project.root, check=True, capture_output=True, text=True)
+    assert json.loads(run.stdout)["version"] == version
+    assert aliases(NAME) == {"champion": version}
 
 
 @pytest.mark.parametrize("file", ["model.pkl", "twin.pkl", "bundle.json"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,11 +33,12 @@ def gc(
 ) -> None:
     """Show what no tagged build, no snapshot and no open request needs; free it with --yes."""
     from evergreen.gc import run
+    from evergreen.local import mlflow
 
     project = Project.load()
     given = {"candidates": candidates, "worktrees": worktrees, "reports": reports, "logs": logs}
     retention = _retention(project, given)
-    _find_mlflow(project)
+    mlflow.find(project.home)
     with _progress() as progress:
         result = (run.free if yes else run.find)(project, retention, progress)
     typer.echo(_render(result, freed=yes, as_json=as_json))
@@ -63,14 +63,6 @@ def _retention(project: Project, given: dict[str, str | None]) -> Retention:
         problem = error.errors()[0]
         text = str(problem["msg"]).removeprefix("Value error, ")
         raise EvergreenError(f"--{problem['loc'][0]} is `{problem['input']}`: {text}") from None
-
-
-def _find_mlflow(project: Project) -> None:
-    """Where this home has an MLflow of its own, its runs are looked at although no variable names the server."""
-    from evergreen.local.ports import current_ports
-
-    if (project.home.mlflow / "mlflow.db").exists():
-        os.environ.setdefault("MLFLOW_TRACKING_URI", current_ports(project.home).mlflow_url)
 
 
 @contextmanager

@@ -24,12 +24,12 @@ def describe(decision: Decision) -> str:
     """
     inputs = decision.inputs
     parts = [
-        f"# {decision.verdict}: {decision.kind} of {decision.build or 'no build'}",
+        f"# {_title(decision)}",
         "\n".join(f"> {line}" for line in decision.reason.splitlines() or ["no reason was given"]),
         *_rules(inputs.get("rules") or []),
         *_metrics(inputs.get("metrics") or {}),
         *_otherwise(inputs),
-        *_section("Models", _models(inputs)),
+        *_section("Models", _models(decision)),
         *_section("Rows", _rows(decision)),
         *_section("Settings of the gate", inputs.get("gate") or {}),
         *_section("Recorded with it", {key: value for key, value in inputs.items() if key not in _OF_A_GATE}),
@@ -37,6 +37,12 @@ def describe(decision: Decision) -> str:
     ]
     # There is no link here of our own: one would come from data, such as a category's name.
     return "\n\n".join(parts).replace("](", "]\\(") + "\n"
+
+
+def _title(decision: Decision) -> str:
+    if decision.kind == "rollback":
+        return f"rollback to {decision.build}"
+    return f"{decision.verdict}: {decision.kind} of {decision.build or 'no build'}"
 
 
 def _rules(rules: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -96,8 +102,11 @@ def _otherwise(inputs: Mapping[str, Any]) -> list[str]:
     return ["## Changed since the champion, by the candidate's own commit", listed({**changes, **before})]
 
 
-def _models(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _models(decision: Decision) -> dict[str, Any]:
+    inputs = decision.inputs
     facts, found = inputs.get("facts") or {}, {}
+    if decision.kind == "rollback":  # its candidate is whom it goes back to
+        return {"champion again": inputs.get("candidate"), "taken off": inputs.get("champion")}
     if inputs.get("candidate"):
         found["candidate"] = inputs["candidate"]
         found["champion"] = inputs.get("champion") or "none, this is the first model"

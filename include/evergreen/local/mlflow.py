@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from evergreen.local.ports import HOST, Ports
+import os
+
+from evergreen.local.ports import HOST, Ports, current_ports
 from evergreen.local.program import PYTHON, Program
 from evergreen.paths import Home
 
@@ -14,6 +16,15 @@ def settings(ports: Ports) -> dict[str, str]:
         # The job runner would be another 600 MB for what nobody here uses.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
+
+
+def find(home: Home) -> None:
+    """Name this home's own server to a command of a shell where no variable names one; one that is empty says none.
+
+    Without, a promotion would be taken for one of a loop that has no MLflow, and no alias would ever follow it.
+    """
+    if (home.mlflow / "mlflow.db").exists():
+        os.environ.setdefault("MLFLOW_TRACKING_URI", current_ports(home).mlflow_url)
 
 
 def program(home: Home, ports: Ports) -> Program:

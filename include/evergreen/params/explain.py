@@ -23,6 +23,7 @@ _KINDS = {
     "model_type": "must be a section with keys of its own",
     "model_attributes_type": "must be a section with keys of its own",
     "string_type": "must be text; put it in quotes",
+    "time_delta_type": "must be a duration, such as `6 hours` or `7 days`",
 }
 
 
@@ -91,7 +92,7 @@ def _explain(name: str, tree: Any, problem: Mapping[str, Any]) -> str:
         return f"{where} is not a key: {nearest(path[-1], valid)}"
     if valid:
         return f"{where} is {value!r}: {nearest(value, valid)}"
-    shown = "" if isinstance(value, dict) or not path else f" is {value!r}"
+    shown = "" if isinstance(value, dict) or not path else f" is {'null' if value is None else repr(value)}"
     return f"{where}{shown}: {_KINDS.get(kind) or _said(problem)}"
 
 

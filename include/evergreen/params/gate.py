@@ -67,7 +67,9 @@ class Gate(Section):
         50, ge=1, description="Fewer rows of either class, or of any of several, are inconclusive."
     )
     min_days: int = Field(7, ge=2, description="Fewer days in the window are inconclusive.")
-    every: Duration = Field(WEEK, validate_default=True, description="Promote at most once in this span.")
+    every: Duration = Field(
+        WEEK, validate_default=True, description="Promote at most once in this span; `0 days`: whenever it is better."
+    )
     calibration: Calibration | None = Field(
         Calibration(), description="Not worse calibrated than the champion; null: not asked."
     )

@@ -19,7 +19,7 @@ from evergreen.ledger import Decision, Ledger
 from evergreen.ledger.approvals import answer_to, approval_id, approvers_of, deadline_of, is_required
 from evergreen.ledger.describe import describe
 from evergreen.project import Project
-from evergreen.stages.promote import obstacle, require_decision
+from evergreen.stages.promote import obstacle, require_decision, rolled_back
 
 log = logging.getLogger(__name__)
 
@@ -113,11 +113,15 @@ def question(project: Project, decision: str, links: dict[str, str], forced: boo
         return f"nothing to approve: {why_not}"
     deadline = format_time(deadline_of(found))
     listed = " · ".join(f"[{text}]({url})" for text, url in links.items())
+    back = rolled_back(ledger, found)  # forced, or there would be an obstacle
+    said = " ".join((back or "").split()).replace("](", "]\\(")
+    warned = [f"**This run forces what a person took off:** {said}"] if back else []
     body = "\n\n".join(
         [
             f"Shall **{found.build}** become the champion of `{found.name}`? An answer counts until **{deadline}**; "
             "without one nothing is promoted. The form is at the end of this page. By command line: "
             f"`evergreen approve {found.id} --comment TEXT`, or `--reject`.",
+            *warned,
             *([listed] if listed else []),
             describe(found),
         ]

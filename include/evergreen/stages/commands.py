@@ -25,7 +25,8 @@ def promote(
     """Carry out a decision: move the champion if its verdict, and whoever must approve it, say so."""
     from evergreen.stages.promote import promote as stage
 
-    typer.echo(stage(Project.load(), decision, _who(actor) if force else None).model_dump_json(indent=2))
+    project = _tracked()
+    typer.echo(stage(project, decision, _who(actor) if force else None).model_dump_json(indent=2))
 
 
 @champions.command()
@@ -53,9 +54,18 @@ def rollback(
     """Make an earlier champion the champion again; scoring uses it at once."""
     from evergreen.stages.rollback import rollback as stage
 
-    project = Project.load()
+    project = _tracked()
     moment = clock.resolve_as_of(project.home, as_of)
     typer.echo(stage(project, reason, _who(actor), moment, to).model_dump_json(indent=2))
+
+
+def _tracked() -> Project:
+    """The project, and the MLflow whose aliases follow its champion."""
+    from evergreen.local import mlflow
+
+    project = Project.load()
+    mlflow.find(project.home)
+    return project
 
 
 def _who(given: str | None) -> str:

@@ -91,16 +91,23 @@ def require_decision(project: Project, ledger: Ledger, decision: str) -> Decisio
     return found
 
 
+def rolled_back(ledger: Ledger, decision: Decision) -> str | None:
+    """Who took off what a decision judged, when and why; None where nobody did."""
+    back = rollback_of(ledger, decision)
+    if back is None:
+        return None
+    taken = back.inputs["champion"]["build"]
+    which = "it" if taken == decision.build else f"{taken}, whose model is the same byte for byte,"
+    return f"{which} was rolled back as of {format_time(back.as_of)} by {back.actor}: {back.reason}"
+
+
 def obstacle(ledger: Ledger, decision: Decision, forced: bool) -> str | None:
     """Why a verdict to promote can no longer be carried out, whatever anybody answers; None where it can."""
-    back = rollback_of(ledger, decision)
+    back = rolled_back(ledger, decision)
     if back is not None and not forced:
-        taken = back.inputs["champion"]["build"]
-        which = "it" if taken == decision.build else f"{taken}, whose model is the same byte for byte,"
         return (
-            f"{which} was rolled back as of {format_time(back.as_of)} by {back.actor}: {back.reason}. A person may "
-            f"promote it all the same: `evergreen promote {decision.id} --force`, or the retrain run's Param "
-            "`force_promotion`"
+            f"{back}. A person may promote it all the same: `evergreen promote {decision.id} --force`, or the retrain "
+            "run's Param `force_promotion`"
         )
     champion = ledger.champion(decision.name)
     if champion is None or is_about(decision, champion):
