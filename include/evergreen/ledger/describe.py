@@ -26,9 +26,9 @@ def describe(decision: Decision) -> str:
     parts = [
         f"# {_title(decision)}",
         "\n".join(f"> {line}" for line in decision.reason.splitlines() or ["no reason was given"]),
+        *_otherwise(inputs),  # before the rules: whether the bar was lowered is read first
         *_rules(inputs.get("rules") or []),
         *_metrics(inputs.get("metrics") or {}),
-        *_otherwise(inputs),
         *_section("Models", _models(decision)),
         *_section("Rows", _rows(decision)),
         *_section("Settings of the gate", inputs.get("gate") or {}),
