@@ -75,8 +75,8 @@ def train(project: Project) -> TrainResult:
     """
     with one_thread():
         features = project.build / "features.parquet"
-        _tell_of_empty(features, project.params.features.names())
         meta = read_frame(features, META)
+        _tell_of_empty(features, project.params.features.names())
         parts = split(meta, project.params)
         folds = fold_of(meta["_time"], project.params)
         recipe = Recipe.candidate(project.params, chosen_options(project.search, project.params, parts.judge_from))
