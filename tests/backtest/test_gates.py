@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from evergreen.backtest.commands import asked
 from evergreen.backtest.gates import NO_GATE, OWN, Row, compared, in_words, worst_in_words
@@ -18,7 +17,7 @@ from evergreen.backtest.summary import counts
 from evergreen.errors import ParamsError
 from evergreen.params import load_params_text
 from evergreen.project import Project
-from tests.backtest.worlds import END, START, world
+from tests.backtest.worlds import END, START, command, world
 from tests.conftest import SMALL
 from tests.data import day
 from tests.monitoring.test_report import Tags
@@ -106,14 +105,10 @@ def test_json_keeps_a_gate_as_it_was_told(found: BacktestResult, replayed: Proje
 def test_the_command_prints_them_and_leaves_them_out_on_demand(
     replayed: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evergreen.cli import app
-
-    monkeypatch.setenv("EVERGREEN_PROJECT", str(replayed.root))
-    command = ["backtest", "--as-of", "2024-03-06T05:00:00Z", "--policy", "weekly"]
-    shown = CliRunner().invoke(app, command, catch_exceptions=False)
+    shown = command(replayed, monkeypatch, "--policy", "weekly")
     assert "any gain" in shown.stdout
     assert "by > 0.5%" in shown.stdout
-    without = CliRunner().invoke(app, [*command, "--no-gates", "--json"], catch_exceptions=False)
+    without = command(replayed, monkeypatch, "--policy", "weekly", "--no-gates", "--json")
     assert json.loads(without.stdout)["gates"] == []
 
 

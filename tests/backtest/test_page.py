@@ -5,14 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from evergreen.backtest.page import write_page
 from evergreen.backtest.results import BacktestResult, Figure
 from evergreen.backtest.run import backtest, page_of
 from evergreen.backtest.words import answer
 from evergreen.project import Project
-from tests.backtest.worlds import END, START, world
+from tests.backtest.worlds import END, START, command, world
 from tests.monitoring.test_report import Tags
 
 
@@ -120,17 +119,12 @@ def test_the_answer_says_no_more_than_was_shown(replayed: Project) -> None:
 def test_the_command_prints_the_table_and_shows_which_fit_of_how_many(
     replayed: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evergreen.cli import app
-
-    monkeypatch.setenv("EVERGREEN_PROJECT", str(replayed.root))
-    command = ["backtest", "--as-of", "2024-03-06T05:00:00Z", "--policy", "sliding_1"]
-    run = CliRunner().invoke(app, command, catch_exceptions=False)
-    assert run.exit_code == 0
+    run = command(replayed, monkeypatch, "--policy", "sliding_1")
     assert "sliding_1, gated" in run.stdout
     assert "weekly" not in run.stdout
     assert f"The page is {page_of(replayed)}" in run.stdout
     assert re.search(r"fit \d+ of \d+ \(model of 2024-03-01 on \d+ days\), \d+ s left", run.stderr)
-    as_json = CliRunner().invoke(app, [*command, "--json"], catch_exceptions=False)
+    as_json = command(replayed, monkeypatch, "--policy", "sliding_1", "--json")
     assert [policy["name"] for policy in json.loads(as_json.stdout)["policies"]] == ["never", "sliding_1", "sliding_1"]
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from evergreen.clock import format_time
 from evergreen.project import Project
 from tests.data import day
 from tests.stages.served import DAYS, TRAINED, open_world
@@ -14,6 +19,16 @@ EVALUATION = "evaluation: {"  # of conftest's small project
 COST = "cost: {false_negative: 5, false_positive: 1}, "
 START = f"{day(TRAINED):%Y-%m-%d}"
 FIRST = date.fromisoformat(START)
+
+
+def command(project: Project, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
+    """`evergreen backtest` of a project, as of the end of its world."""
+    from evergreen.cli import app
+
+    monkeypatch.setenv("EVERGREEN_PROJECT", str(project.root))
+    run = CliRunner().invoke(app, ["backtest", "--as-of", format_time(END), *arguments], catch_exceptions=False)
+    assert run.exit_code == 0
+    return run
 
 
 def world(folder: Path, settings: str = f"period: week, start: '{START}', policies: [weekly, triggers]") -> Project:

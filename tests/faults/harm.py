@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def until(found: Callable[[], T | None], seconds: float, otherwise: str) -> T:
-    """What `found` finds, asked again and again."""
+    """What `found` finds, asked again and again: of what it looks at (Airflow's API, processes) nobody tells us."""
     deadline = time.monotonic() + seconds
     while True:
         if result := found():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -56,10 +54,7 @@ def test_its_server_stops_in_the_middle(world: World, server: PostgresServer, re
     assert world.command("decisions", "copy", **env).err == ""
     middle = {"gate": ("gate.evidence", server.stop), "promote": ("promote.recorded", server.kill)}
     for step, (place, end) in middle.items():
-        running = world.start(step, **env, **world.armed(place))
-        assert running.wait() is None, "stopped"
-        end()
-        os.kill(running.pid, signal.SIGCONT)
+        running = world.disturbed(step, place, end, **env)
         assert running.wait() == 1, running.err
         assert running.err.startswith("evergreen: the ledger postgresql+psycopg://evergreen:***@127.0.0.1"), running.err
         assert "run this again" in running.err

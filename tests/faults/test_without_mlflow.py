@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -27,10 +25,7 @@ def test_it_dies_while_a_model_trains(world: World, record_property: Told) -> No
     record_property("drill", "MLflow killed in the middle of train")
     record_property("outcome", "train goes on, with one warning; its bytes as undisturbed")
     world.at("train")
-    training = world.start("train", **world.armed("train.model"))
-    assert training.wait() is None, "stopped"
-    world.mlflow.stop()
-    os.kill(training.pid, signal.SIGCONT)
+    training = world.disturbed("train", "train.model", world.mlflow.stop)
     assert training.wait() == 0, training.err
     wanted = {place: sha for place, sha in world.undisturbed["train"].after.items() if place[0] == "."}
     assert difference({place: sha for place, sha in files(world.root).items() if place[0] == "."}, wanted) == {}
@@ -43,10 +38,7 @@ def test_it_dies_while_a_build_is_tracked_and_stays_away(world: World, record_pr
     )
     world.at("track")
     away = world.env["MLFLOW_TRACKING_URI"]
-    tracking = world.start("track", **world.armed("track.logged"))
-    assert tracking.wait() is None, "stopped"
-    world.mlflow.stop()
-    os.kill(tracking.pid, signal.SIGCONT)
+    tracking = world.disturbed("track", "track.logged", world.mlflow.stop)
     assert tracking.wait() == 1
     assert tracking.err.splitlines()[-1].startswith("When that is mended, run the task again"), tracking.err
     again = world.start("track", MLFLOW_TRACKING_URI=away)
@@ -75,11 +67,8 @@ def test_it_dies_between_the_promotion_and_its_aliases(world: World, record_prop
     record_property("drill", "MLflow killed when the ledger has the promotion, before the aliases are set")
     record_property("outcome", "said; the champion scores; back again, the aliases, and one promotion")
     world.at("promote")
-    promoting = world.start("promote", **world.armed("promote.recorded"))
-    assert promoting.wait() is None, "stopped"
     away = world.env["MLFLOW_TRACKING_URI"]
-    world.mlflow.stop()
-    os.kill(promoting.pid, signal.SIGCONT)
+    promoting = world.disturbed("promote", "promote.recorded", world.mlflow.stop)
     assert promoting.wait() == 1
     assert "does not answer" in promoting.err
     assert "only the aliases are missing" in promoting.err

@@ -11,8 +11,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -103,6 +105,14 @@ class World:
         place = {"EVERGREEN_PROJECT": str(self.worktree), "EVERGREEN_BUILD": self.build} if found.in_build else {}
         cwd = self.worktree if found.in_build else self.root
         return self.runner.start(arguments, self.env | place | env, cwd, heard)
+
+    def disturbed(self, step: str, point: str, happens: Callable[[], object], **env: str) -> Started:
+        """Start a step's command, let something happen while it stands at a point, and let it go on."""
+        running = self.start(step, **env, **self.armed(point))
+        assert running.wait() is None, "stopped"
+        happens()
+        os.kill(running.pid, signal.SIGCONT)
+        return running
 
     def begin(self, *arguments: str, **env: str) -> Started:
         """Start another command in the main checkout."""

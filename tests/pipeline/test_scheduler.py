@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from evergreen.local.ports import HOST, current_ports
 from evergreen.project import Project
 from tests.conftest import SMALL
 from tests.data import day, write_drops
+from tests.faults.harm import until
 from tests.local.test_stack import free_ports
 from tests.pipeline.conftest import IDENTITY, clone_repository
 
@@ -90,12 +91,16 @@ class World:
     def asked(self, as_of: datetime) -> Run:
         """A retrain run that must be approved, once it waits for an answer."""
         run = self.api.trigger("small_retrain", {"approval": "required"}, as_of=as_of)
-        deadline = time.monotonic() + RUN_SECONDS
-        while self.states(run).get("ask") != "awaiting_input":
+
+        def waits() -> bool:
+            states = self.states(run)
+            if states.get("ask") == "awaiting_input":
+                return True
             state = self.api.run(run.dag, run.id).state
-            assert state in ("queued", "running"), f"{state}: {self.states(run)}"
-            assert time.monotonic() < deadline, self.states(run)
-            time.sleep(0.25)
+            assert state in ("queued", "running"), f"{state}: {states}"
+            return False
+
+        until(waits, RUN_SECONDS, f"`ask` of {run} does not ask")
         return run
 
     def question(self, run: Run) -> Any:
@@ -127,7 +132,8 @@ class World:
 
     def started(self, stage: str, kind: str, before: Collection[str] = ()) -> Run:
         """The run that starts by itself and is not among `before`, once it succeeded."""
-        return self.api.wait(until(lambda: next(iter(self.of_kind(stage, kind, before)), None)), RUN_SECONDS)
+        run = until(lambda: next(iter(self.of_kind(stage, kind, before)), None), 60, "no such run was started")
+        return self.api.wait(run, RUN_SECONDS)
 
     def of_kind(self, stage: str, kind: str, but: Collection[str] = ()) -> list[Run]:
         """The DAG's runs of a kind (`asset_triggered`, `backfill`, `manual`, `scheduled`), newest first."""
@@ -152,17 +158,6 @@ class World:
 def _hitl(run: Run) -> str:
     path = f"/api/v2/dags/{run.dag}/dagRuns/{run.id.replace('+', '%2B')}/taskInstances/ask/-1/hitlDetails"
     return path
-
-
-def until(found: Callable[[], Run | None], seconds: float = 60) -> Run:
-    """What `found` finds, asked again and again."""
-    deadline = time.monotonic() + seconds
-    while True:
-        run = found()
-        if run is not None:
-            return run
-        assert time.monotonic() < deadline, "no such run was started"
-        time.sleep(0.25)
 
 
 def predicted(project: Project) -> Counter[tuple[str, str]]:
