@@ -27,7 +27,7 @@ from evergreen.params.places import with_lines
 from evergreen.project import Project, find_root
 from evergreen.search.commands import searches
 from evergreen.sources.commands import sources
-from evergreen.stages.commands import champions
+from evergreen.stages.commands import champions, this_user, tracked_project
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(checks)
@@ -85,7 +85,7 @@ def validate(
     project = Project.load()
     if discard and len(tables or []) != 1:
         raise EvergreenError("--discard needs the one table that the file is of: evergreen validate TABLE --discard ..")
-    told: dict[str, Any] = {"discard": discard, "by": _actor(), "because": because, "discarded": discarded}
+    told: dict[str, Any] = {"discard": discard, "by": this_user(), "because": because, "discarded": discarded}
     _each(project.require_tables(tables), lambda table: stage(project, table, again, **told))
 
 
@@ -125,23 +125,18 @@ def evaluate() -> None:
 @app.command()
 def track(build: Build) -> None:
     """Complete a build's MLflow run, commit and tag it, push it, and register its model."""
-    from evergreen.local import mlflow
     from evergreen.stages.track import track as stage
 
-    project = Project.load()
-    mlflow.find(project.home)
-    _show(stage(project, build))
+    _show(stage(tracked_project(), build))
 
 
 @app.command()
 def gate(build: Build, as_of: AsOf = None) -> None:
     """Judge a build against the champion and record the decision."""
-    from evergreen.local import mlflow
     from evergreen.stages.gate import gate as stage
 
-    project = Project.load()
-    mlflow.find(project.home)
-    _show(stage(project, build, clock.resolve_as_of(project.home, as_of), _actor()))
+    project = tracked_project()
+    _show(stage(project, build, clock.resolve_as_of(project.home, as_of), this_user()))
 
 
 @app.command()
@@ -199,9 +194,3 @@ def _each(tables: list[str], run: Any) -> None:
 
 def _show(result: BaseModel) -> None:
     typer.echo(json.dumps(result.model_dump(mode="json"), indent=2, ensure_ascii=False))
-
-
-def _actor() -> str:
-    import getpass
-
-    return f"{getpass.getuser()} (command line)"

@@ -12,7 +12,7 @@ from evergreen.backtest.history import History
 from evergreen.params import Params
 from evergreen.registry.contest import Which, comparable
 from evergreen.registry.gate import Facts, Verdict, decide
-from evergreen.registry.groups import segments_of, sensitive_of
+from evergreen.registry.groups import groups_of
 from evergreen.training.fitting import Job
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _groups(history: History, params: Params, rows: Any) -> dict[str, dict[str, 
     evaluation = params.evaluation
     columns = params.features.categorical if evaluation.segments is None else evaluation.segments
     frame = history.columns(tuple(sorted({*columns, *evaluation.sensitive}))).iloc[rows]
-    return {"segment": segments_of(params, frame), "sensitive": sensitive_of(params, frame)}
+    return groups_of(params, frame)
 
 
 def _needs_threshold(params: Params) -> bool:

@@ -52,8 +52,7 @@ def approval_id(decision: str) -> str:
 
 def answer_to(ledger: Ledger, decision: Decision) -> Decision | None:
     """The answer that stands."""
-    id_ = approval_id(decision.id)
-    return next((one for one in ledger.decisions(decision.name) if one.id == id_), None)
+    return ledger.find_decision(approval_id(decision.id))
 
 
 def unapproved(ledger: Ledger, decision: Decision, now: datetime | None = None) -> str | None:

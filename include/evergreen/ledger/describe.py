@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evergreen.clock import format_time
-from evergreen.ledger.markdown import listed, shown, table
+from evergreen.ledger.markdown import listed, shown, table, unlinked
 from evergreen.ledger.records import Decision
 
 OUTCOMES = {True: "passed", False: "failed", None: "cannot be judged"}
@@ -35,8 +35,7 @@ def describe(decision: Decision) -> str:
         *_section("Recorded with it", {key: value for key, value in inputs.items() if key not in _OF_A_GATE}),
         *_section("Who and when", _who(decision)),
     ]
-    # There is no link here of our own: one would come from data, such as a category's name.
-    return "\n\n".join(parts).replace("](", "]\\(") + "\n"
+    return unlinked("\n\n".join(parts)) + "\n"
 
 
 def _title(decision: Decision) -> str:

@@ -23,6 +23,11 @@ def listed(entries: Mapping[str, Any]) -> str:
     return "\n".join(f"- {_one_line(name)}: {shown(value)}" for name, value in entries.items())
 
 
+def unlinked(text: str) -> str:
+    """Text in which no link is left: one in it would come from data, such as a category's name."""
+    return text.replace("](", "]\\(")
+
+
 def cell(text: str) -> str:
     """Text that stays inside of its cell."""
     return _one_line(text).replace("|", "\\|")

@@ -39,10 +39,15 @@ class Ledger:
 
     def decision(self, id_: str) -> Decision:
         """The decision with this id; raises EvergreenError where there is none."""
-        found = self._read(Decision, select(decisions).where(decisions.c.id == id_))
-        if not found:
+        found = self.find_decision(id_)
+        if found is None:
             raise EvergreenError(f"there is no decision `{id_}` in the ledger; `evergreen decisions list` has them")
-        return found[0]
+        return found
+
+    def find_decision(self, id_: str) -> Decision | None:
+        """The decision with this id, if there is one."""
+        found = self._read(Decision, select(decisions).where(decisions.c.id == id_))
+        return found[0] if found else None
 
     def decisions(self, name: str, limit: int | None = None) -> list[Decision]:
         """The use case's decisions in order of recording, newest first."""

@@ -49,6 +49,11 @@ class Bundle:
             )
         return place
 
+    def check(self) -> None:
+        """Check every file. Raises RegistryError as `path` does."""
+        for file in self.hashes:
+            self.path(file)
+
     @property
     def params(self) -> Params:
         """The build's params.yaml."""
@@ -100,8 +105,7 @@ def store_bundle(project: Project, build: str) -> Bundle:
             f"{folder} holds another content than the build {build} now gives. A stored bundle never changes: build "
             "at another as_of, or remove that folder if nothing was promoted from it"
         )
-    for name in FILES:
-        bundle.path(name)
+    bundle.check()
     return bundle
 
 

@@ -27,14 +27,18 @@ def carry_out(project: Project, ledger: Ledger, decision: Decision, as_of: datet
     if judged is None or decision.build is None:
         raise RegistryError(f"the decision `{decision.id}` does not say what it judged (`inputs.candidate`)")
     bundle = load_bundle(project.home, project.name, decision.build, judged["bundle"])
-    for file in bundle.hashes:
-        bundle.path(file)
+    bundle.check()
     champion = decision.inputs.get("champion")
     rollback = decision.kind == "rollback"  # it has looked for the version before it was recorded
+    version = (
+        judged["version"]
+        if rollback
+        else version_in_mlflow(project.name, decision.build, "it was not promoted", "promote")
+    )
     promotion = Promotion(
         name=project.name,
         build=decision.build,
-        version=judged["version"] if rollback else _version(project.name, decision.build),
+        version=version,
         bundle=bundle.sha256,
         cutoff=bundle.training.learned_until,
         as_of=as_of,
@@ -67,8 +71,11 @@ def follow(project: Project, ledger: Ledger) -> None:
         apply_aliases(project.name, last, before)
 
 
-def _version(name: str, build: str) -> int | None:
-    """The build's version in MLflow, which must answer before anything is recorded; None where nothing tracks."""
+def version_in_mlflow(name: str, build: str, undone: str, again: str) -> int | None:
+    """The build's version in MLflow, which must answer before anything is recorded; None where nothing tracks.
+
+    Raises RegistryError where MLflow has none: with what is `undone` for it, and what to do `again` once it has.
+    """
     from evergreen.registry.models import version_of_build
     from evergreen.registry.server import tracking_uri
 
@@ -77,7 +84,7 @@ def _version(name: str, build: str) -> int | None:
     version = version_of_build(name, build)
     if version is None:
         raise RegistryError(
-            f"MLflow has no version of the build {build}, so it was not promoted: run `evergreen track {build}`, then "
-            "promote again"
+            f"MLflow has no version of the build {build}, so {undone}: run `evergreen track {build}`, then {again} "
+            "again"
         )
     return version

@@ -203,13 +203,13 @@ def champion_predictions(candidate: Bundle, champion: Opponent, own: pd.DataFram
     return champion.predict_classes(own, classes) if classes else champion.predict(own)
 
 
-def refit_predictions(candidate: Bundle, frame: pd.DataFrame) -> np.ndarray | None:
+def refit_predictions(candidate: Bundle, model: Any, frame: pd.DataFrame) -> np.ndarray | None:
     """What the model that would serve says of rows that it has learned from; None where it is the twin itself."""
     from evergreen.training.artifacts import predict
 
     if candidate.training.model_sha256 == candidate.training.twin_sha256:
         return None
-    p: np.ndarray = predict(candidate.model(), frame)
+    p: np.ndarray = predict(model, frame)
     return p
 
 

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from evergreen.training.evaluation.levels import Levels
 
 
+def groups_of(params: Params, frame: pd.DataFrame) -> dict[str, dict[str, Levels]]:
+    """Both, as the evidence has them."""
+    return {"segment": segments_of(params, frame), "sensitive": sensitive_of(params, frame)}
+
+
 def segments_of(params: Params, frame: pd.DataFrame) -> dict[str, Levels]:
     """The levels of each column of `evaluation.segments`, cut as `evaluate` cuts them; null: the small categories."""
     from evergreen.params.evaluation import Cut

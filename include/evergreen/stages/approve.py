@@ -18,6 +18,7 @@ from evergreen.errors import EvergreenError
 from evergreen.ledger import Decision, Ledger
 from evergreen.ledger.approvals import answer_to, approval_id, approvers_of, deadline_of, is_required
 from evergreen.ledger.describe import describe
+from evergreen.ledger.markdown import unlinked
 from evergreen.project import Project
 from evergreen.stages.promote import obstacle, require_decision, rolled_back
 
@@ -114,8 +115,7 @@ def question(project: Project, decision: str, links: dict[str, str], forced: boo
     deadline = format_time(deadline_of(found))
     listed = " · ".join(f"[{text}]({url})" for text, url in links.items())
     back = rolled_back(ledger, found)  # forced, or there would be an obstacle
-    said = " ".join((back or "").split()).replace("](", "]\\(")
-    warned = [f"**This run forces what a person took off:** {said}"] if back else []
+    warned = [f"**This run forces what a person took off:** {unlinked(' '.join(back.split()))}"] if back else []
     body = "\n\n".join(
         [
             f"Shall **{found.build}** become the champion of `{found.name}`? An answer counts until **{deadline}**; "

@@ -25,8 +25,8 @@ def promote(
     """Carry out a decision: move the champion if its verdict, and whoever must approve it, say so."""
     from evergreen.stages.promote import promote as stage
 
-    project = _tracked()
-    typer.echo(stage(project, decision, _who(actor) if force else None).model_dump_json(indent=2))
+    project = tracked_project()
+    typer.echo(stage(project, decision, actor or this_user() if force else None).model_dump_json(indent=2))
 
 
 @champions.command()
@@ -41,7 +41,7 @@ def approve(
     from evergreen.stages.approve import approve as stage
 
     chosen: Chosen = "reject" if reject else "approve"
-    typer.echo(stage(Project.load(), decision, chosen, comment, _who(actor)).model_dump_json(indent=2))
+    typer.echo(stage(Project.load(), decision, chosen, comment, actor or this_user()).model_dump_json(indent=2))
 
 
 @champions.command()
@@ -54,13 +54,13 @@ def rollback(
     """Make an earlier champion the champion again; scoring uses it at once."""
     from evergreen.stages.rollback import rollback as stage
 
-    project = _tracked()
+    project = tracked_project()
     moment = clock.resolve_as_of(project.home, as_of)
-    typer.echo(stage(project, reason, _who(actor), moment, to).model_dump_json(indent=2))
+    typer.echo(stage(project, reason, actor or this_user(), moment, to).model_dump_json(indent=2))
 
 
-def _tracked() -> Project:
-    """The project, and the MLflow whose aliases follow its champion."""
+def tracked_project() -> Project:
+    """The project; where it has an MLflow of its own and no variable names another, that one is told."""
     from evergreen.local import mlflow
 
     project = Project.load()
@@ -68,5 +68,6 @@ def _tracked() -> Project:
     return project
 
 
-def _who(given: str | None) -> str:
-    return given or f"{getpass.getuser()} (command line)"
+def this_user() -> str:
+    """Who runs a command, as the ledger names them."""
+    return f"{getpass.getuser()} (command line)"

@@ -34,7 +34,7 @@ from evergreen.registry.contest import (
     threshold_of,
 )
 from evergreen.registry.gate import Facts, Latency, Verdict, decide
-from evergreen.registry.groups import segments_of, sensitive_of
+from evergreen.registry.groups import groups_of
 from evergreen.registry.serving import latencies
 from evergreen.registry.window import rows_known, window_frame
 
@@ -104,8 +104,7 @@ def _stored(ledger: Ledger, name: str, build: str, champion: Promotion | None) -
     """The decision that was made already; for the champion itself, the one that promoted it."""
     if champion is not None and champion.build == build:
         return ledger.decision(champion.decision)
-    id_ = decision_id(name, build, champion.build if champion else None)
-    return next((decision for decision in ledger.decisions(name) if decision.id == id_), None)
+    return ledger.find_decision(decision_id(name, build, champion.build if champion else None))
 
 
 def _judge(opened: Build, candidate: Bundle, as_of: datetime, actor: str, champion: Promotion | None) -> Decision:
@@ -123,12 +122,12 @@ def _judge(opened: Build, candidate: Bundle, as_of: datetime, actor: str, champi
     frame = window_frame(here, candidate)
     p = candidate_predictions(here, candidate, frame)
     own, p_champion, against = _champion(here, candidate, against, frame)
-    groups = {"segment": segments_of(candidate.params, frame), "sensitive": sensitive_of(candidate.params, frame)}
-    refit = refit_predictions(candidate, frame)
+    model, groups = candidate.model(), groups_of(candidate.params, frame)
+    refit = refit_predictions(candidate, model, frame)
     rows = evidence_rows(frame, p, p_champion, candidate.params.time_zone, refit, groups)
     sha256 = store_evidence(here.home, rows)
     point("gate.evidence")
-    known, latencies = rows_known(here, candidate), _latencies(candidate, frame, against, own)
+    known, latencies = rows_known(here, candidate), _latencies(model, frame, against, own)
     facts = facts_of(candidate, against, as_of, threshold_of(here, candidate), latencies, known)
     # Judged as it was stored, so that a replay starts from the same bytes.
     verdict = decide(as_evidence(load_evidence(here.home, sha256)), candidate.params.gate, facts)
@@ -181,11 +180,11 @@ def _champion(
         return None, None, Opponent(against.bundle, against.promoted, None, why)
 
 
-def _latencies(candidate: Bundle, frame: pd.DataFrame, against: Opponent | None, own: Any) -> list[Latency]:
+def _latencies(model: Any, frame: pd.DataFrame, against: Opponent | None, own: Any) -> list[Latency]:
     """Of the models that serve, the champion's beside the candidate's, where there is anything to predict."""
     if frame.empty:
         return []
-    both = [(candidate.model(), frame)]
+    both = [(model, frame)]
     return latencies(both if against is None or own is None else [*both, (against.bundle.model(), own)])
 
 

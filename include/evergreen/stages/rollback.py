@@ -20,7 +20,7 @@ from evergreen.ledger import Decision, Ledger, Promotion
 from evergreen.locks import lock
 from evergreen.project import Project
 from evergreen.registry.bundle import load_bundle
-from evergreen.registry.champion import carry_out, champion_lock, follow, settle
+from evergreen.registry.champion import carry_out, champion_lock, follow, settle, version_in_mlflow
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +124,7 @@ def _decide(
             f"{format_time(as_of)}: the past is not rewritten; use a later as_of"
         )
     bundle = load_bundle(project.home, project.name, target.build, target.bundle)
-    for file in bundle.hashes:
-        bundle.path(file)
+    bundle.check()
     number = len(promotions)
     decision = Decision(
         id=f"rollback-{project.name}-{number}-{champion.build}-to-{target.build}",
@@ -158,7 +157,6 @@ def _told(ledger: Ledger, promotion: Promotion) -> dict[str, str | int | None]:
 
 def _version(name: str, target: Promotion) -> int | None:
     """The version in MLflow, looked for again since it may have been deleted; as it was, where MLflow is away."""
-    from evergreen.registry.models import version_of_build
     from evergreen.registry.server import tracking_uri, why_unreachable
 
     uri = tracking_uri()
@@ -167,13 +165,7 @@ def _version(name: str, target: Promotion) -> int | None:
     if reason := why_unreachable(uri):
         log.warning("MLflow at %s does not answer (%s): its aliases will follow later", uri, reason)
         return target.version
-    version = version_of_build(name, target.build)
-    if version is None:
-        raise RegistryError(
-            f"MLflow has no version of the build {target.build}, so nothing was rolled back: run `evergreen track "
-            f"{target.build}`, then roll back again"
-        )
-    return version
+    return version_in_mlflow(name, target.build, "nothing was rolled back", "roll back")
 
 
 def _named(promotion: Promotion) -> str:
