@@ -11,6 +11,7 @@ import pytest
 
 from evergreen.backtest.commands import asked
 from evergreen.backtest.gates import NO_GATE, OWN, Row, compared, in_words, worst_in_words
+from evergreen.backtest.judge import needs_threshold
 from evergreen.backtest.results import BacktestResult, Figure, Following, PolicyResult, Retrain
 from evergreen.backtest.run import backtest, page_of
 from evergreen.backtest.summary import counts
@@ -91,6 +92,18 @@ def test_the_page_has_the_table_the_plot_and_every_reason(replayed: Project, fou
         assert gate in page
     assert "<two>" not in page
     assert in_words(found).replace("<", "&lt;").replace(">", "&gt;") in page
+
+
+@pytest.mark.parametrize(
+    ("gate", "needed"),
+    [("floor: {log_loss: 0.6}", False), ("floor: {f1: 0.1}", True),
+     ("fairness: {demographic_parity_difference: 0.5}", True)],
+)  # fmt: skip
+def test_the_threshold_that_evaluate_would_choose_is_chosen_where_the_gate_asks_about_it(
+    gate: str, needed: bool
+) -> None:
+    text = SMALL.replace("evaluation: {", "evaluation: {sensitive: [team], ")
+    assert needs_threshold(load_params_text(text.replace("floor: {roc_auc: 0.5}", gate))) is needed
 
 
 def test_json_keeps_a_gate_as_it_was_told(found: BacktestResult, replayed: Project) -> None:

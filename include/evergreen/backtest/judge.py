@@ -39,7 +39,7 @@ class Champion:
 
 def jobs(candidate: Candidate) -> list[Any]:
     """What the gate needs fitted of a candidate."""
-    folds = candidate.twin_folds if _needs_threshold(candidate.params) else ()
+    folds = candidate.twin_folds if needs_threshold(candidate.params) else ()
     return [candidate.model, candidate.twin, *folds]
 
 
@@ -112,18 +112,20 @@ def _groups(history: History, params: Params, rows: Any) -> dict[str, dict[str, 
     return groups_of(params, frame)
 
 
-def _needs_threshold(params: Params) -> bool:
-    return params.prediction.label.kind == "binary" and bool(AT_THRESHOLD & params.gate.floor.keys())
+def needs_threshold(params: Params) -> bool:
+    """Whether the gate asks anything of what is predicted at the threshold: a floor of AT_THRESHOLD, or fairness."""
+    asked = AT_THRESHOLD & params.gate.floor.keys() or params.gate.fairness
+    return params.prediction.label.kind == "binary" and bool(asked)
 
 
 def _threshold(history: History, fits: Fits, candidate: Candidate) -> float | None:
-    """As the stage `evaluate` chooses it, of a binary label; only a floor of AT_THRESHOLD depends on it."""
+    """As the stage `evaluate` chooses it, of a binary label; where nothing depends on it, as good as any."""
     from evergreen.training.metrics import best_threshold, cheapest_threshold
 
     params: Params = candidate.params
     if params.prediction.label.kind != "binary":
         return None
-    if not _needs_threshold(params):
+    if not needs_threshold(params):
         return 0.5
     rows, cost = candidate.split.twin, params.evaluation.cost
     labels = history.meta["_label"].to_numpy(dtype="float64")[rows]
