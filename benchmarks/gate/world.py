@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,13 +21,14 @@ def logistic(score: np.ndarray) -> np.ndarray:
 
 
 class Window:
-    """`days` days of `per_day` rows; each row has a team, and its label is drawn from its true log-odds."""
+    """`days` days of `per_day` rows; each row has one of the teams, and its label is drawn from its true log-odds."""
 
-    def __init__(self, seed: int, days: int = 28, per_day: int = 100) -> None:
+    def __init__(self, seed: int, days: int = 28, per_day: int = 100, teams: Sequence[str] = TEAMS) -> None:
         self.random = np.random.default_rng(seed)
         self.days, rows = days, days * per_day
         self.day = np.repeat(np.arange(days), per_day)
-        self.team = self.random.integers(0, len(TEAMS), rows)
+        if teams:
+            self.team = self.random.integers(0, len(teams), rows)
         self.score = self.random.normal(-1, 1.5, rows)
         self.label = (self.random.random(rows) < logistic(self.score)).astype(float)
         start = np.datetime64((END - timedelta(days=days)).replace(tzinfo=None), "us")

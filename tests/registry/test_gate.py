@@ -8,37 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.gate.world import END, Window, logistic
 from evergreen.params.gate import Gate
 from evergreen.registry.gate import Evidence, Facts, Verdict, decide
 
-END = datetime(2013, 4, 1, 4, tzinfo=UTC)
 DAYS, PER_DAY = 28, 100
 GATE = Gate(floor={"roc_auc": 0.65, "log_loss": 0.60}, resamples=500)
 
 
-def logistic(score: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-score))
-
-
-class World:
+class World(Window):
     """Rows of 28 days whose true log-odds are known; a model is a change of them."""
 
     def __init__(self, seed: int = 0, days: int = DAYS, per_day: int = PER_DAY) -> None:
-        self.random = np.random.default_rng(seed)
-        self.days, rows = days, days * per_day
-        self.day = np.repeat(np.arange(days), per_day)
-        self.score = self.random.normal(-1, 1.5, rows)
-        self.label = (self.random.random(rows) < logistic(self.score)).astype(float)
-        start = np.datetime64((END - timedelta(days=days)).replace(tzinfo=None), "us")
-        self.known_at = start + (self.day * 86_400_000_000 + 3_600_000_000).astype("timedelta64[us]")
+        super().__init__(seed, days, per_day, teams=())
         self.first_known_at = self.known_at.copy()
 
     def evidence(self, candidate: np.ndarray, champion: np.ndarray | None = None) -> Evidence:
         return Evidence(self.label, candidate, champion, self.day, self.known_at, self.first_known_at)
-
-    def off_by_day(self, spread: float) -> np.ndarray:
-        """A model that errs by a shift of its own every day."""
-        return logistic(self.score + self.random.normal(0, spread, self.days)[self.day])
 
     def planted(self, kind: str) -> np.ndarray:
         base = np.full_like(self.score, self.label.mean())

@@ -1,6 +1,6 @@
 """How often the gate's rules on calibration and segments hold something against a candidate without reason.
 
-    .venv/bin/python -m benchmarks.gate_rules [--runs 200] [--features build/features.parquet]
+    .venv/bin/python -m benchmarks.gate.rules [--runs 200] [--features build/features.parquet]
 
 Simulated: two equally good models whose errors move by day (and by segment and day), judged over and over. With the
 feature table of a build of the flights, known on 29 April 2013 or later: models of random halves of the days before
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.gate.world import logistic
 from evergreen.params import load_params
 from evergreen.params.gate import Gate
 from evergreen.registry.gate import Evidence, Facts, Verdict, decide
@@ -26,11 +27,6 @@ from evergreen.training.evaluation.levels import Levels
 
 DAYS = 28
 END = datetime(2013, 4, 29, 4, tzinfo=UTC)
-
-
-def logistic(score: np.ndarray) -> np.ndarray:
-    """Log-odds to probabilities."""
-    return 1 / (1 + np.exp(-score))
 
 
 def judge(rows: dict[str, Any], gate: Gate, start: datetime) -> Verdict:
