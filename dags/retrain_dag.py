@@ -130,8 +130,9 @@ def gate(name: str, build: str, begun: dict[str, Any]) -> dict[str, Any]:
     """Judge the candidate and record the decision."""
     from evergreen.stages import gate as stage
 
-    chosen, moment = get_current_context()["params"]["approval"], parse_time(begun["as_of"])
-    return stage.gate(project(name), build, moment, actor(name, "retrain"), chosen).model_dump(mode="json")
+    params, moment = get_current_context()["params"], parse_time(begun["as_of"])
+    terms = params["approval"], params["force_promotion"]
+    return stage.gate(project(name), build, moment, actor(name, "retrain"), *terms).model_dump(mode="json")
 
 
 @task(multiple_outputs=False)

@@ -56,6 +56,17 @@ def test_what_must_be_approved_waits_for_it(candidates: Candidates) -> None:
     assert recorded.inputs["decision"] == decision
 
 
+def test_nobody_s_answer_is_waited_for_where_nobody_is_asked(candidates: Candidates) -> None:
+    candidates.crown("one")
+    candidates.crown("two", FIRST + WEEK)
+    rollback(candidates.project, "it was worse", "ann", FIRST + 2 * WEEK)
+    ask(candidates, "three", FIRST + 3 * WEEK, model="two")
+    assert waiting(candidates.ledger, NAME) == [], "it was rolled back"
+    forced = approval_terms(Gate(approval="required"), None, forced=True)
+    decision = candidates.judge("four", FIRST + 4 * WEEK, "two", inputs=asking() | {"approval": forced})
+    assert [one.id for one in waiting(candidates.ledger, NAME)] == [decision], "this run asks all the same"
+
+
 def test_the_champion_is_it_from_the_answer_on(candidates: Candidates) -> None:
     decision = ask(candidates, "one")
     set_replay(candidates.project.home, FIRST + 5 * HOUR)

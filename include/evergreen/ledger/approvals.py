@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from evergreen.clock import format_time
 from evergreen.ledger.records import Decision, Promotion
+from evergreen.ledger.rollbacks import rollback_of
 from evergreen.ledger.store import Ledger
 from evergreen.params.base import parse_duration
 from evergreen.params.gate import Gate
@@ -17,14 +18,16 @@ from evergreen.params.gate import Gate
 Choice = Literal["automatic", "required"]
 
 
-def approval_terms(gate: Gate, chosen: Choice | None) -> dict[str, Any]:
+def approval_terms(gate: Gate, chosen: Choice | None, forced: bool = False) -> dict[str, Any]:
     """For a gate decision's inputs: whether it is to be approved, as the run chose, else as params.yaml has it.
 
     A run may ask for more than params.yaml, not for less: whoever may start a DAG is not therefore an approver.
+    `forced`: the run asks also where a rollback took the model off.
     """
+    told = {"forced": True} if forced else {}
     if gate.approval == "required" or chosen is None:
-        return {"approval": gate.approval, "chosen_by": "params.yaml"}
-    return {"approval": chosen, "chosen_by": "the run"}
+        return {"approval": gate.approval, "chosen_by": "params.yaml"} | told
+    return {"approval": chosen, "chosen_by": "the run"} | told
 
 
 def is_required(decision: Decision) -> bool:
@@ -70,7 +73,10 @@ def unapproved(ledger: Ledger, decision: Decision, now: datetime | None = None) 
 
 
 def waiting(ledger: Ledger, name: str, now: datetime | None = None) -> list[Decision]:
-    """The decisions that somebody may still approve, newest first: those about the present champion."""
+    """The decisions that somebody may still approve, newest first: those about the present champion.
+
+    Of what was rolled back nobody is asked, unless the run forces it, so nobody's answer is waited for.
+    """
     champion, found = ledger.champion(name), ledger.decisions(name)
     known = {one.id for one in found} | {one.decision for one in ledger.promotions(name)}
     moment = now or datetime.now(UTC)
@@ -81,6 +87,7 @@ def waiting(ledger: Ledger, name: str, now: datetime | None = None) -> list[Deci
         and approval_id(one.id) not in known
         and deadline_of(one) >= moment
         and is_about(one, champion)
+        and (one.inputs["approval"].get("forced") or rollback_of(ledger, one) is None)
     ]
 
 

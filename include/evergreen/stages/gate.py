@@ -59,10 +59,13 @@ class GateResult(BaseModel):
 
 
 @full_disk_is_said()
-def gate(project: Project, build: str, as_of: datetime, actor: str, approval: Choice | None = None) -> GateResult:
+def gate(
+    project: Project, build: str, as_of: datetime, actor: str, approval: Choice | None = None, forced: bool = False
+) -> GateResult:
     """Judge `build` as of `as_of`, record the decision and answer the requests that were open by then.
 
-    `approval` says for this run what params.yaml else says (`gate.approval`); it is recorded with the decision.
+    `approval` says for this run what params.yaml else says (`gate.approval`), and `forced` that people are asked also
+    about what was rolled back; both are recorded with the decision.
 
     The rules are those of the build's own params.yaml, which its commit holds. Raises RegistryError where a stored
     model is not what was recorded, BuildError where the build's outputs cannot be had.
@@ -77,7 +80,7 @@ def gate(project: Project, build: str, as_of: datetime, actor: str, approval: Ch
         with held(Clone.of(project), build) as opened:
             judged = _judge(opened, candidate, as_of, actor, champion)
             told = _context(project, ledger, candidate, champion)
-            told["approval"] = approval_terms(candidate.params.gate, approval)
+            told["approval"] = approval_terms(candidate.params.gate, approval, forced)
             decision = ledger.record_decision(judged.model_copy(update={"inputs": judged.inputs | told}))
     point("gate.recorded")
     raised = [request.id for request in ledger.open_requests(project.name, decision.as_of)]
