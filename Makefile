@@ -3,7 +3,15 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # The optional extras are locked with the rest and installed by `make setup`, so that the tests run them.
-REQUIREMENTS := requirements.in requirements-lightgbm.in
+# What requirements-server.in adds is for the image alone, at the same versions of all that both have.
+REQUIREMENTS := requirements.in requirements-laptop.in requirements-lightgbm.in
+SERVER := requirements.in requirements-lightgbm.in requirements-server.in
+COMPILE := --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+# Writes into a lock's first line what it was made from; `make check` compares.
+noted = @{ echo "\# locked by make lock from $(2), git blob $$(cat $(2) | git hash-object --stdin)"; cat $(1); } \
+	> .venv/lock.txt && cp .venv/lock.txt $(1)
+locked = @head -1 $(1) | grep -q "$$(cat $(2) | git hash-object --stdin)" \
+	|| { echo "$(1) is not locked from $(2) as they are: run make lock"; exit 1; }
 # Two test processes fit into 2 cores and 4 GB. A test file stays in one of them, so its fixtures are made once.
 TEST_PROCESSES ?= 2
 # What bench-ingest measures; two sizes show how memory grows.
@@ -64,8 +72,8 @@ check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked p
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@head -1 requirements.txt | grep -q "$$(cat $(REQUIREMENTS) | git hash-object --stdin)" \
-		|| { echo "requirements.txt is not locked from $(REQUIREMENTS) as they are: run make lock"; exit 1; }
+	$(call locked,requirements.txt,$(REQUIREMENTS))
+	$(call locked,requirements-server.txt,requirements.txt $(SERVER))
 	$(BIN)/evergreen check
 	$(BIN)/evergreen docs --check
 	@rm -f .venv/dvc.log
@@ -105,11 +113,12 @@ setup: .venv/ready .venv/kafka/ready ## make .venv with exactly the locked packa
 	$(BIN)/python -m evergreen.local.kafka_jars
 	@touch $@
 
-lock: .venv/bin/uv ## lock what is required into requirements.txt, for all platforms
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-		$(REQUIREMENTS) --output-file requirements.txt
-	@{ echo "# locked by make lock from $(REQUIREMENTS), git blob $$(cat $(REQUIREMENTS) | git hash-object --stdin)"; \
-		cat requirements.txt; } > .venv/lock.txt && cp .venv/lock.txt requirements.txt
+lock: .venv/bin/uv ## lock what is required into requirements.txt, for all platforms, and the image's requirements-server.txt
+	$(BIN)/uv pip compile --universal $(COMPILE) $(REQUIREMENTS) --output-file requirements.txt
+	$(call noted,requirements.txt,$(REQUIREMENTS))
+	$(BIN)/uv pip compile --python-platform x86_64-manylinux_2_28 $(COMPILE) --constraint requirements.txt \
+		$(SERVER) --output-file requirements-server.txt
+	$(call noted,requirements-server.txt,requirements.txt $(SERVER))
 
 clean: ## stop the servers; remove .venv, caches and built files, but not the state in .evergreen
 	@if [ -x $(BIN)/evergreen ]; then $(BIN)/evergreen down; fi
