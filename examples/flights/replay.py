@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from evergreen import clock
 from evergreen.ledger import Ledger
-from evergreen.local import stack
+from evergreen.local import elsewhere, stack
 from evergreen.local.api import AirflowApi, Run
 from evergreen.project import Project
 from report import print_report
@@ -121,9 +121,9 @@ def main() -> None:
     project, console = Project.load(Path(__file__).parents[2]), Console()
     if not console.is_terminal:
         console = Console(width=130)  # a log is not wrapped at 80 columns
-    running = stack.up(project, progress=console.print)
+    running = elsewhere.named() or stack.up(project, progress=console.print)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with AirflowApi(project.home) as api, Progress(*columns, console=console) as progress:
+    with AirflowApi(project.home, elsewhere.airflow_url()) as api, Progress(*columns, console=console) as progress:
         replay = Replay(project, api, progress)
         replay.seconds["start the servers"] = time.monotonic() - began
         replayed = _replay(replay, weeks)

@@ -81,13 +81,13 @@ def closing_lines(running: Stack) -> list[str]:
         **running.others,
     }
     width = max(map(len, places))
-    commands = ("evergreen status", "evergreen decisions list")
+    prefix = ".venv/bin/" if running.local else "docker compose exec scheduler "
     return [
         *(f"{name:<{width}}  {place}" for name, place in places.items()),
         "",
         "Next:",
-        *(f"  .venv/bin/{command}" for command in commands),
-        "  make down",
+        *(f"  {prefix}{command}" for command in ("evergreen status", "evergreen decisions list")),
+        "  make down" if running.local else "  docker compose --profile demo down",
     ]
 
 

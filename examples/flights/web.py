@@ -181,10 +181,10 @@ class Handler(BaseHTTPRequestHandler):
         print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {format % args}", flush=True)
 
 
-def make_server(port: int, published: Path) -> ThreadingHTTPServer:
-    """The server on 127.0.0.1, not yet serving; port 0 is any free one."""
+def make_server(port: int, published: Path, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+    """The server, not yet serving; port 0 is any free one."""
     made = type("Handler", (Handler,), {"observations": Observations(published), "rate": Rate()})
-    server = ThreadingHTTPServer(("127.0.0.1", port), made)
+    server = ThreadingHTTPServer((host, port), made)
     server.daemon_threads = True
     return server
 
@@ -193,9 +193,10 @@ def main() -> None:
     """Serve until stopped."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; in a container, 0.0.0.0")
     parser.add_argument("--published", type=Path, required=True, help="the file that says how far time has come")
     given = parser.parse_args()
-    make_server(given.port, given.published).serve_forever()
+    make_server(given.port, given.published, given.host).serve_forever()
 
 
 if __name__ == "__main__":

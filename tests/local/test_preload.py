@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from evergreen.local import preload
 
 PREFIX = "import os, signal, sys; sys.argv = ['airflow', 'scheduler']; from evergreen.local import preload\n"
@@ -61,3 +63,16 @@ def test_worker_and_task_die_with_a_killed_scheduler() -> None:
     )
     run = subprocess.run([sys.executable, "-c", PREFIX + code], capture_output=True, text=True, timeout=20)
     assert (run.returncode, run.stdout) == (-9, "forked\n")
+
+
+@pytest.mark.parametrize(("argv", "executor", "forks"), [
+    ("scheduler", "LocalExecutor", True), ("scheduler", "CeleryExecutor", False),
+    ("celery worker", "CeleryExecutor", True), ("celery flower", "CeleryExecutor", False),
+    ("triggerer", "LocalExecutor", False),
+])  # fmt: skip
+def test_whoever_forks_the_tasks_preloads(argv: str, executor: str, forks: bool) -> None:
+    code = (
+        f"sys.argv[1:] = {argv.split()!r}; os.environ['AIRFLOW__CORE__EXECUTOR'] = '{executor}'; "
+        "preload.HEAVY = ('colorsys',); preload.install(); print('colorsys' in sys.modules)"
+    )
+    assert python(code).strip() == str(forks)

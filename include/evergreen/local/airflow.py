@@ -112,7 +112,9 @@ def prepare(home: Home) -> None:
 
 
 def password(home: Home, user: str = USER) -> str:
-    """A user's password. Raises ServerError where no stack was ever started."""
+    """A user's password; the admin's may be in AIRFLOW_ADMIN_PASSWORD. Raises ServerError where no stack ever was."""
+    if user == USER and (given := os.environ.get("AIRFLOW_ADMIN_PASSWORD")):
+        return given
     try:
         return str(json.loads(_passwords(home).read_text())[user])
     except FileNotFoundError:

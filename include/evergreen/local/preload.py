@@ -1,8 +1,9 @@
-"""What Airflow's scheduler imports before it forks its workers, and what those do after the fork.
+"""What Airflow's scheduler or a Celery worker imports before it forks, and what its children do after the fork.
 
-LocalExecutor's workers, and the tasks that they fork, share the scheduler's modules: imported once here, the libraries
-cost no task anything. Nothing of Evergreen itself is imported, so a task runs the library as it is on disk. None of
-these imports opens a connection or starts a Python thread (tests/local/test_preload.py).
+LocalExecutor's workers, and the tasks that they fork, share the scheduler's modules, those of Celery its first
+process's: imported once here, the libraries cost no task anything. Nothing of Evergreen itself is imported, so a task
+runs the library as it is on disk. None of these imports opens a connection or starts a Python thread
+(tests/local/test_preload.py).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ HEAVY = (
     "evidently.presets",
     "ruamel.yaml",
 )
-# A worker is a child of the scheduler, a task a child of a worker. What a task forks itself is its own matter.
+# A worker is a child of the scheduler, or of Celery's first process, a task a child of a worker. What a task forks
+# itself is its own matter.
 GUARDED_DEPTH = 2
 PR_SET_PDEATHSIG = 1
 
@@ -45,11 +47,17 @@ _parent = 0
 
 
 def install() -> None:
-    """Preload and guard, in the scheduler only."""
-    if sys.argv[1:2] != ["scheduler"]:
+    """Preload and guard, in the process that forks the tasks only."""
+    if not _forks_tasks(sys.argv[1:]):
         return
     preload(HEAVY)
     os.register_at_fork(before=_remember_parent, after_in_child=_after_fork)
+
+
+def _forks_tasks(command: list[str]) -> bool:
+    if command[:2] == ["celery", "worker"]:
+        return True
+    return command[:1] == ["scheduler"] and os.environ.get("AIRFLOW__CORE__EXECUTOR") != "CeleryExecutor"
 
 
 def preload(modules: tuple[str, ...]) -> None:

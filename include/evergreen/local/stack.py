@@ -49,6 +49,7 @@ class Stack:
     others: dict[str, str]
     started: bool
     seconds: float
+    local: bool = True  # `evergreen up` started it
 
 
 @dataclass(frozen=True)

@@ -128,8 +128,9 @@ def run_url(name: str, build: str) -> str | None:
 
 
 def url_of(experiment: str, run: str) -> str:
-    """The page of a run."""
-    return f"{(tracking_uri() or '').rstrip('/')}/#/experiments/{experiment}/runs/{run}"
+    """The page of a run, at the address that people's browsers know: EVERGREEN_MLFLOW_URL, else that of the loop."""
+    server = os.environ.get("EVERGREEN_MLFLOW_URL") or tracking_uri() or ""
+    return f"{server.rstrip('/')}/#/experiments/{experiment}/runs/{run}"
 
 
 def _log_batch(

@@ -1,0 +1,192 @@
+"""What must be there before the servers start; run once at each start, and again whenever: it adds what is missing.
+
+Makes roles and databases (where EVERGREEN_POSTGRES_ADMIN_URL names who may), brings Airflow's, MLflow's and the
+ledger's tables to this image's versions, makes Airflow's first user, the bucket of a stand-in for Google's, and the
+git clone that builds are made in, at this image's commit. Two that start at the same time take turns.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+IMAGE = Path("/opt/evergreen")
+PATIENCE = 90.0
+_ADVISORY = 6_872_413_590_022
+LEDGER_RIGHTS = (
+    "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT ON TABLES TO {role}",
+    "ALTER DEFAULT PRIVILEGES GRANT USAGE ON SEQUENCES TO {role}",
+)
+
+
+def main() -> None:
+    """All of it, in order."""
+    urls = {name: make_url(os.environ[name]) for name in (
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "MLFLOW_BACKEND_STORE_URI", "EVERGREEN_LEDGER_URL",
+    )}  # fmt: skip
+    airflow = urls["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    admin = os.environ.get("EVERGREEN_POSTGRES_ADMIN_URL")
+    with alone(make_url(admin) if admin else airflow):
+        if admin:
+            owner = make_url(os.environ["EVERGREEN_LEDGER_OWNER_URL"])
+            make_databases(make_url(admin), [*urls.values(), owner], owners={owner.database: owner})
+            make_demo_source(make_url(admin))
+        step("Airflow's tables", "airflow", "db", "migrate")
+        make_user(airflow)
+        step("MLflow's tables", "mlflow", "db", "upgrade", os.environ["MLFLOW_BACKEND_STORE_URI"])
+        make_ledger(urls["EVERGREEN_LEDGER_URL"])
+        make_bucket()
+        make_clone(Path(os.environ["EVERGREEN_PROJECT"]))
+    say("ready")
+
+
+def say(text: str) -> None:
+    """A line for `docker compose logs init`."""
+    print(f"init: {text}", flush=True)
+
+
+def step(what: str, *command: str, **settings: str) -> None:
+    """Run a command; its lines are shown only where it fails, and what it was given never."""
+    began = time.monotonic()
+    run = subprocess.run(
+        command, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if run.returncode:
+        print(run.stdout, file=sys.stderr)
+        sys.exit(f"init: {what}: `{' '.join(command[:3])}` failed with status {run.returncode}; see the lines above")
+    say(f"{what} ({time.monotonic() - began:.0f} s)")
+
+
+def connect(url: URL, database: str | None = None) -> psycopg.Connection:
+    """A connection that commits each statement, once the server takes any."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return psycopg.connect(
+                host=url.host, port=url.port or 5432, user=url.username, password=url.password,
+                dbname=database or url.database, autocommit=True, connect_timeout=5,
+                **{name: str(value) for name, value in url.query.items()},
+            )  # fmt: skip
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline or "authentication" in str(error) or "does not exist" in str(error):
+                sys.exit(f"init: PostgreSQL at {url.host}: {error}")
+            time.sleep(0.5)
+
+
+@contextmanager
+def alone(url: URL) -> Iterator[None]:
+    """Hold the lock of whoever initializes; the server frees it when this process is gone."""
+    with connect(url) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_ADVISORY,))
+        yield
+
+
+def make_databases(admin: URL, urls: list[URL], owners: dict[str | None, URL]) -> None:
+    """Each URL's role with its password, and its database; a role that is there gets the password, a database stays."""
+    with connect(admin) as connection:
+        for url in urls:
+            role = sql.Identifier(str(url.username))
+            known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (url.username,)).fetchone()
+            verb = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}" if known is None else "ALTER ROLE {} LOGIN PASSWORD {}")
+            connection.execute(verb.format(role, sql.Literal(url.password)))
+        for url in urls:
+            if connection.execute("SELECT FROM pg_database WHERE datname = %s", (url.database,)).fetchone() is None:
+                owner = owners.get(url.database, url)
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                    sql.Identifier(str(url.database)), sql.Identifier(str(owner.username)),
+                ))  # fmt: skip
+                say(f"made the database {url.database}")
+    for url in urls:
+        owner = owners.get(url.database, url)
+        if owner is not url and owner.username != url.username:
+            with connect(owner) as connection:
+                for right in LEDGER_RIGHTS:
+                    connection.execute(sql.SQL(right).format(role=sql.Identifier(str(url.username))))
+
+
+def make_demo_source(admin: URL) -> None:
+    """The demo's operational database, whose rows the source `evergreen_postgres` reads."""
+    if text := os.environ.get("AIRFLOW_CONN_EVERGREEN_POSTGRES"):
+        url = make_url(text.replace("postgres://", "postgresql://", 1))
+        if url.host == admin.host:
+            make_databases(admin, [url], owners={})
+
+
+def make_user(airflow: URL) -> None:
+    """Airflow's first user, whose password is the secret AIRFLOW_ADMIN_PASSWORD."""
+    with connect(airflow) as connection:
+        if connection.execute("SELECT FROM ab_user WHERE username = 'admin'").fetchone():
+            return
+    step(
+        "Airflow's first user, admin", "airflow", "users", "create", "--role", "Admin", "--username", "admin",
+        "--firstname", "First", "--lastname", "Admin", "--email", "admin@localhost",
+        "--password", os.environ["AIRFLOW_ADMIN_PASSWORD"],
+    )  # fmt: skip
+
+
+def make_ledger(url: URL) -> None:
+    """The ledger's tables, by the role that owns them where there is one."""
+    owner = os.environ.get("EVERGREEN_LEDGER_OWNER_URL")
+    settings = {"EVERGREEN_LEDGER_URL": owner} if owner else {}
+    step("the ledger's tables", "python", "-P", "-c", _OPEN_LEDGER, **settings)
+
+
+_OPEN_LEDGER = """
+from evergreen.ledger import Ledger
+from evergreen.project import find_home
+Ledger.open(find_home("/"))
+"""
+
+
+def make_bucket() -> None:
+    """The buckets of EVERGREEN_LAKE_URL and EVERGREEN_DVC_REMOTE on a stand-in; a real one is made by its owner."""
+    if "STORAGE_EMULATOR_HOST" not in os.environ:
+        return
+    from google.api_core.exceptions import Conflict
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    client = storage.Client(project="evergreen", credentials=AnonymousCredentials())
+    for name in ("EVERGREEN_LAKE_URL", "EVERGREEN_DVC_REMOTE"):
+        if bucket := os.environ.get(name, "").removeprefix("gs://").partition("/")[0]:
+            try:
+                client.create_bucket(bucket)
+                say(f"made the bucket {bucket}")
+            except Conflict:
+                continue
+
+
+def make_clone(project: Path) -> None:
+    """The clone that builds are made in, at the image's commit; its tags, which are the builds, stay."""
+    if not (project / ".git").exists():
+        project.parent.mkdir(parents=True, exist_ok=True)
+        left = project.with_name(f".{project.name}.part")
+        subprocess.run(["rm", "-rf", str(left)], check=True)
+        git(project.parent, "clone", "--quiet", "--no-hardlinks", str(IMAGE), str(left))
+        left.rename(project)
+    head = git(IMAGE, "rev-parse", "HEAD")
+    if git(project, "rev-parse", "HEAD") != head:
+        git(project, "fetch", "--quiet", str(IMAGE), "HEAD")
+        git(project, "reset", "--quiet", "--hard", head)
+    say(f"{project} is at {head[:10]}")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git says; its words where it fails."""
+    run = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    if run.returncode:
+        sys.exit(f"init: `git {' '.join(arguments)}` in {folder}: {run.stderr.strip()}")
+    return run.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
