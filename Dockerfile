@@ -16,7 +16,9 @@ RUN python3 -m venv /build/uv \
 RUN python3 -m venv --without-pip /opt/venv \
  && /build/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --require-hashes -r requirements-server.txt \
  && cd /opt/venv/lib/python3.11/site-packages \
- && find . -type d \( -name tests -o -name __pycache__ -path './plotly/*' \) -prune -exec rm -rf {} + \
+ && find ibis matplotlib networkx nltk numpy pandas pyarrow scipy sklearn skops statsmodels -type d -name tests -prune \
+        -exec rm -rf {} + \
+ && find plotly -type d -name __pycache__ -prune -exec rm -rf {} + \
  && rm -rf pyarrow/include pyarrow/src numpy/_core/include faker/providers/*/??_?? \
  && find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.cpp' -o -name '*.h' -o -name '*.hpp' \) -delete
 COPY .git .git
@@ -41,8 +43,8 @@ RUN apt-get update -qq \
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /opt/evergreen /opt/evergreen
 RUN ln -s /opt/evergreen/deploy/airflow /opt/airflow/config
-# One thread a process, as on a laptop: two would change a model's bytes.
-ENV PATH=/opt/venv/bin:$PATH \
+# One thread a process, as on a laptop: two would change a model's bytes. deploy/bin has the commands that read secrets.
+ENV PATH=/opt/evergreen/deploy/bin:/opt/venv/bin:$PATH \
     AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/evergreen/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/evergreen/plugins \

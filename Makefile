@@ -20,6 +20,8 @@ KAFKA_ROWS ?= 1000000
 RUNS ?= 5
 PATHS ?= csv postgres kafka gcs
 TRIALS ?= 20
+# Docker's own compose, else the command beside it. COMPOSE_FILE names more files, such as compose.local.yaml.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 WORKERS ?= 1 2
 
 # Without bytecode every start of Airflow takes twice as long; another environment must not catch the packages.
@@ -29,7 +31,7 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate bench-gate bench-search check backtest reproduce format setup lock clean
+.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate bench-gate bench-search secrets compose-demo compose-test check backtest reproduce format setup lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -67,6 +69,18 @@ bench-gate: setup ## seconds of a verdict on 100,000 rows, false promotions of a
 
 bench-search: setup ## a random search of 20 trials on the flights, in one process and in two (TRIALS=20 WORKERS="1 2" TO=table.md)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.search --trials $(TRIALS) --workers $(WORKERS) $(if $(TO),--to $(TO))
+
+secrets: ## make .env, the passwords and keys of the compose stack (what is in it stays)
+	@$(PYTHON) deploy/make_secrets.py
+
+compose-demo: setup secrets ## replay January to June 2013 on the compose stack, and compare its builds with the laptop's
+	$(COMPOSE) --profile demo up --build --detach --wait
+	$(COMPOSE) --profile demo --profile feeder run --rm -T feeder
+	@mkdir -p .evergreen && $(COMPOSE) exec -T scheduler /opt/evergreen/deploy/entrypoint python examples/flights/hashes.py > .evergreen/compose.json
+	$(BIN)/python examples/flights/hashes.py --than .evergreen/compose.json
+
+compose-test: setup ## every check and drill of the compose stack on a real Docker Engine, of which it needs DOCKER_HOST
+	EVERGREEN_COMPOSE=1 $(BIN)/pytest -n 0 -p no:cacheprovider --timeout 1800 tests/compose $(ARGS)
 
 check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked packages
 	$(BIN)/ruff check .

@@ -95,8 +95,9 @@ def tell_of_the_last_try(context: Context) -> None:
     number = context["ti"].try_number
     if number > 1:
         log.warning(
-            "this is try %d. Where the log of try %d ends without an error, the task was killed: with the scheduler "
-            "(logs/supervisord.log says when that was started again), by a person, or because memory ran out",
+            "this is try %d. Where the log of try %d ends without an error, the task was killed: with its worker or "
+            "scheduler (on a laptop logs/supervisord.log says when that was started again), by a person, or because "
+            "memory ran out",
             number,
             number - 1,
         )

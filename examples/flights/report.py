@@ -113,15 +113,34 @@ def _judged(record: Record) -> list[str]:
     return [*shown, ", ".join(record.alarms) or ("" if record.mature else "immature")]
 
 
-def _counts_table(project: Project, until: datetime) -> Table:
-    """What came of each table. Doubled is what came more often than it was sent; of rows that are updated, and so read
-    again, what counts more than once.
+class Counts(NamedTuple):
+    """What came of a table's rows. Doubled is what came more often than it was sent; of rows that are updated, and so
+    read again, what counts more than once.
     """
+
+    table: str
+    source: str
+    shipped: int
+    came: int
+    quarantined: int
+    lost: int
+    doubled: int
+
+
+def _counts_table(project: Project, until: datetime) -> Table:
+    table = Table(title="Rows against the shipped data")
+    for heading in Counts._fields:
+        table.add_column(heading, justify="left" if heading in ("table", "source") else "right")
+    for one in counts(project, until):
+        table.add_row(one.table, one.source, *(f"{cell:,}" for cell in one[2:]))
+    return table
+
+
+def counts(project: Project, until: datetime) -> list[Counts]:
+    """What the lake holds of each table, against what is shipped up to a moment."""
     import pyarrow.parquet as pq
 
-    table = Table(title="Rows against the shipped data")
-    for heading in ("table", "source", "shipped", "came", "quarantined", "lost", "doubled"):
-        table.add_column(heading, justify="left" if heading in ("table", "source") else "right")
+    found = []
     known = known_rows(connect(), project, until)
     for name, shipped in shipped_counts(until).items():
         key = list(project.params.tables[name].key)
@@ -133,9 +152,9 @@ def _counts_table(project: Project, until: datetime) -> Table:
         lost = shipped - len(keys.union(*(_keys(rows, key) for rows in kept)))
         wanted = sent(name, until)
         doubled = versions.num_rows - len(keys) if wanted is None else came - wanted
-        cells = (shipped, came, sum(rows.num_rows for rows in kept), lost, doubled)
-        table.add_row(name, project.params.tables[name].source["kind"], *(f"{cell:,}" for cell in cells))
-    return table
+        kind, quarantined = project.params.tables[name].source["kind"], sum(rows.num_rows for rows in kept)
+        found.append(Counts(name, kind, shipped, came, quarantined, lost, doubled))
+    return found
 
 
 def _keys(rows: pa.Table, key: list[str]) -> set[tuple[object, ...]]:

@@ -54,11 +54,12 @@ class Status(BaseModel):
 
 def read_status(project: Project) -> Status:
     """Ask the lake, the ledger and the servers; needs none of the servers to be up."""
-    from evergreen.local import stack
+    from evergreen.local import elsewhere, stack
 
     as_of, ledger = clock.now(project.home), Ledger.open(project.home)
     champion = ledger.champion(project.name)
-    servers = stack.status(project)
+    away = elsewhere.airflow_url()
+    servers = elsewhere.status(away) if away else stack.status(project)
     return Status(
         name=project.name,
         as_of=clock.format_time(as_of),

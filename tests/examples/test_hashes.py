@@ -1,0 +1,46 @@
+"""Two stacks' builds compared by hash: what must agree, and what another processor may change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evergreen.project import Project
+from hashes import compare, hashes
+
+MOMENT = "2013-04-01T04:00:00Z"
+ONE = {"snapshot": "a", "build/features.parquet": "b", "build/model.pkl": "c", "blas": "openblas Haswell"}
+
+
+def test_the_same_builds_are_the_same() -> None:
+    said, wrong = compare({MOMENT: ONE, "later": ONE}, {MOMENT: ONE})
+    assert (said, wrong) == ([f"{MOMENT}  3 of 3 hashes are the same"], [])
+
+
+@pytest.mark.parametrize("name", ["snapshot", "build/features.parquet", "build/model.pkl"])
+def test_what_differs_is_named(name: str) -> None:
+    _, wrong = compare({MOMENT: ONE}, {MOMENT: ONE | {name: "x"}})
+    assert wrong == [f"{MOMENT}: {name}"]
+
+
+def test_an_output_that_only_one_has_differs() -> None:
+    _, wrong = compare({MOMENT: ONE}, {MOMENT: ONE | {"build/more": "x"}})
+    assert wrong == [f"{MOMENT}: build/more"]
+
+
+def test_on_other_kernels_snapshot_and_features_must_still_agree() -> None:
+    other = {"blas": "openblas SkylakeX", "build/model.pkl": "x"}
+    said, wrong = compare({MOMENT: ONE}, {MOMENT: ONE | other})
+    assert "models not compared" in said[0]
+    assert wrong == []
+    assert compare({MOMENT: ONE}, {MOMENT: ONE | other | {"snapshot": "x"}})[1] == [f"{MOMENT}: snapshot"]
+
+
+def test_without_a_build_in_common_nothing_is_said() -> None:
+    assert compare({MOMENT: ONE}, {"later": ONE}) == ([], [])
+
+
+def test_the_committed_build_counts() -> None:
+    found = hashes(Project.load(Path(__file__).parents[2]))[MOMENT]
+    assert {"snapshot", "build/features.parquet", "build/model.pkl", "build/metrics.json", "blas"} <= found.keys()
