@@ -23,6 +23,7 @@ from evergreen.gc.commands import cleanup
 from evergreen.inspection.commands import checks
 from evergreen.ledger.commands import decisions
 from evergreen.local.commands import servers
+from evergreen.locks.commands import holders
 from evergreen.params.places import with_lines
 from evergreen.project import Project, find_root
 from evergreen.search.commands import searches
@@ -38,6 +39,7 @@ app.add_typer(builds)
 app.add_typer(replays)
 app.add_typer(champions)
 app.add_typer(decisions, name="decisions")
+app.add_typer(holders)
 app.add_typer(sources, name="sources")
 
 AsOf = Annotated[str | None, typer.Option(help="The moment to stand at, such as 2013-04-01T04:00Z; default: now.")]

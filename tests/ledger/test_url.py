@@ -48,6 +48,7 @@ def test_an_unreachable_ledger_is_named(home: Home, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("EVERGREEN_LEDGER_URL", f"sqlite:///{home.root}/nowhere/ledger.db")
     with pytest.raises(EvergreenError, match=r"nowhere/ledger\.db cannot be used"):
         Ledger.open(home)
+    monkeypatch.setenv("EVERGREEN_LEDGER_PATIENCE", "0.1")
     monkeypatch.setenv("EVERGREEN_LEDGER_URL", f"postgresql://me:s3cret@127.0.0.1:{free_port()}/ledger")
     with pytest.raises(EvergreenError, match=r"//me:\*\*\*@127\.0\.0\.1.* cannot be used") as caught:
         Ledger.open(home)

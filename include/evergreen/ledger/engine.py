@@ -13,10 +13,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, Progra
 from evergreen.disk import is_full
 from evergreen.errors import EvergreenError
 from evergreen.faults import point
+from evergreen.ledger.away import wait_where_away
 from evergreen.ledger.migrations import REVISIONS, migrate, version_of
 from evergreen.ledger.tables import decisions
-from evergreen.ledger.url import connect_args, ledger_url, shown
-from evergreen.locks import lock
+from evergreen.ledger.url import connect_args, ledger_url, patience, shown
+from evergreen.locks import lock_here
 from evergreen.paths import Home
 
 _ALTERED = ("not a database", "malformed")  # what SQLite says of a file that something else wrote to
@@ -33,16 +34,22 @@ def ledger_engine(home: Home) -> Engine:
     return engine
 
 
-def connect(url: URL) -> Engine:
-    """An engine for a ledger that may not be there yet; raises EvergreenError without its driver."""
+def connect(url: URL, wait: float | None = None, **arguments: Any) -> Engine:
+    """An engine for a ledger that may not be there yet; raises EvergreenError without its driver.
+
+    Whoever opens a connection waits `wait` seconds for a server that is away, by default EVERGREEN_LEDGER_PATIENCE.
+    `arguments` are what is said to the driver otherwise than by default, unless the URL says it.
+    """
     try:
         # No pool: tasks are forked, and two processes must not share a connection.
-        engine = create_engine(url, poolclass=NullPool, connect_args=connect_args(url))
+        engine = create_engine(url, poolclass=NullPool, connect_args=connect_args(url, **arguments))
     except (NoSuchModuleError, ImportError) as error:
         raise EvergreenError(f"the ledger {shown(url)} needs a driver that is not installed: {error}") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        wait_where_away(engine, patience() if wait is None else wait)
     return engine
 
 
@@ -57,7 +64,7 @@ def bring_up(home: Home, engine: Engine, version: str | None) -> None:
             f"{wanted}. Nothing was changed. Bring the code up to date (`git pull && make setup`)"
         )
     # Two processes that make one SQLite file can disturb each other before they have a transaction.
-    with lock(home, "ledger") if engine.dialect.name == "sqlite" else nullcontext():
+    with lock_here(home, "ledger") if engine.dialect.name == "sqlite" else nullcontext():
         try:
             # Not `writing`: who waited for another's migration has to see it.
             with reached(engine), engine.execution_options(evergreen_write=True).begin() as connection:

@@ -5,7 +5,19 @@ The database gets them by migrations/, whose last revision agrees with what is s
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
@@ -70,3 +82,21 @@ windows = Table(
     Column("record", Text, nullable=False),
     Column("created_at", Text, nullable=False),
 )  # fmt: skip
+
+# Who holds which lock now. No part of what the ledger promises: its rows come and go, and only PostgreSQL has it, since
+# locks are files where the ledger is one.
+locks = Table(
+    "locks", MetaData(),
+    Column("token", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("shared", Boolean, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started", BigInteger),
+    Column("what", Text, nullable=False),
+    Column("taken_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)  # fmt: skip
+Index("ix_locks_name", locks.c.name)
+Index("locks_one_alone", locks.c.name, unique=True, postgresql_where=~locks.c.shared)

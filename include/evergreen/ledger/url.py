@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from evergreen.errors import EvergreenError
 from evergreen.paths import Home
 
-BUSY_SECONDS = 30.0  # for another writer; EVERGREEN_LEDGER_PATIENCE says otherwise
+PATIENCE = 30.0  # seconds for another writer, and for a server that restarts; EVERGREEN_LEDGER_PATIENCE says otherwise
 _CONNECT_SECONDS = 10
 
 
@@ -42,28 +42,35 @@ def shown(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def connect_args(url: URL) -> dict[str, Any]:
-    """What makes every wait end: for another writer, and for a server that does not answer."""
-    patience = _patience()
+def connect_args(url: URL, **others: Any) -> dict[str, Any]:
+    """What makes every wait end, for another writer and for a server that does not answer; `others` in its place."""
+    wait = patience()
     if url.get_backend_name() == "sqlite":
-        return {"timeout": patience}
+        return {"timeout": wait}
     if url.drivername != "postgresql+psycopg":
         return {}
     # A host that is gone sends nothing, not even that it is gone: what is on its way is given up then.
     chosen = {
         "connect_timeout": _CONNECT_SECONDS,
-        "tcp_user_timeout": int(1000 * max(patience, _CONNECT_SECONDS)),
-        "options": f"-c lock_timeout={int(1000 * patience)}",
+        "tcp_user_timeout": int(1000 * max(wait, _CONNECT_SECONDS)),
+        "options": f"-c lock_timeout={int(1000 * wait)}",
     }
-    return {key: value for key, value in chosen.items() if key not in url.query}
+    return {key: value for key, value in (chosen | others).items() if key not in url.query}
 
 
-def _patience() -> float:
-    text = os.environ.get("EVERGREEN_LEDGER_PATIENCE")
+def patience() -> float:
+    """How many seconds to wait, for another writer and for a server that is away."""
+    return seconds_from("EVERGREEN_LEDGER_PATIENCE", PATIENCE)
+
+
+def seconds_from(variable: str, default: float, least: float = 0.0) -> float:
+    """The number of seconds that a variable says; raises EvergreenError where it is none, or not more than `least`."""
+    text = os.environ.get(variable)
     try:
-        patience = float(text) if text else BUSY_SECONDS
+        seconds = float(text) if text else default
     except ValueError:
-        patience = 0.0
-    if not 0 < patience < 86_400:
-        raise EvergreenError(f"EVERGREEN_LEDGER_PATIENCE is `{text}`, and should be a number of seconds, such as 30")
-    return patience
+        seconds = 0.0
+    if not least < seconds < 86_400:
+        more = f" and more than {least:g}" if least else ""
+        raise EvergreenError(f"{variable} is `{text}`, and should be a number of seconds{more}, such as {default:g}")
+    return seconds

@@ -27,7 +27,7 @@ from evergreen.local.program import Program
 from evergreen.local.servers import asked_servers, connections
 from evergreen.local.settings import environment
 from evergreen.local.supervisor import Supervisor, connect, launch, program_log, shut_down
-from evergreen.locks import lock
+from evergreen.locks import lock_here
 from evergreen.paths import Home
 from evergreen.project import Project
 from evergreen.sources.connections import OURS, keep_connections
@@ -71,7 +71,7 @@ def up(project: Project, *, progress: Callable[[str], None] = print, timeout: fl
     end of its log.
     """
     home, began = project.home, time.monotonic()
-    with lock(home, "stack", timeout=timeout + 60):
+    with lock_here(home, "stack", timeout=timeout + 60):
         supervisor = connect(home)
         ports = _ports(home, running=supervisor is not None)
         if supervisor is not None and _all_healthy(project, ports):
@@ -96,7 +96,7 @@ def down(project: Project, *, progress: Callable[[str], None] = print) -> None:
 
 def stop(home: Home, *, progress: Callable[[str], None] = print) -> None:
     """Stop the servers, and whatever of theirs was left over; return when all processes are gone."""
-    with lock(home, "stack", timeout=START_SECONDS + 60):
+    with lock_here(home, "stack", timeout=START_SECONDS + 60):
         was_up = connect(home) is not None
         left = shut_down(home)
         (home.run / "stack.json").unlink(missing_ok=True)

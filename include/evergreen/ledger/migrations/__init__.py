@@ -1,7 +1,7 @@
 """The ledger's versions: what its tables have been, and how they became so, by Alembic.
 
 A change of tables.py needs a file in versions/, named after its revision, and that revision at the end of REVISIONS.
-Existing rows stay as they are: no migration updates or deletes one, and each table stays append-only.
+Existing rows stay as they are: no migration updates or deletes one, and each table of records stays append-only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, select
 
-REVISIONS = ("0001", "0002")  # oldest first; Alembic is imported only where the ledger is not at the last of them
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+)  # oldest first; Alembic is imported only where the ledger is not at the last of them
 VERSION_TABLE = "ledger_version"
 _ADVISORY = 6_872_413_590_021  # of PostgreSQL's locks by number, the one that migrating takes
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", Text))

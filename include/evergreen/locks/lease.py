@@ -1,0 +1,167 @@
+"""Leases: the locks that this process holds by rows are renewed by one thread, and where one is lost the process ends.
+
+Each is held until a moment that is reckoned from before it was asked for, by this machine's clock; so it ends here
+before it ends in the database. Nobody goes on without: every task may be killed at any moment and run again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from evergreen.ledger.url import seconds_from, shown
+from evergreen.locks.deadline import Deadline, now
+from evergreen.locks.table import renew
+
+log = logging.getLogger(__name__)
+LEASE = 60.0  # seconds; EVERGREEN_LOCK_LEASE says otherwise
+# Shares of a lease. What is renewed every 10 s outlives a database that is away for 40; the last 5 are for the end.
+_RENEW, _AGAIN, _MARGIN = 1 / 6, 1 / 60, 1 / 12
+
+
+def lease_seconds() -> float:
+    """How long a lock outlives a holder of whom nothing is heard."""
+    return seconds_from("EVERGREEN_LOCK_LEASE", LEASE, least=1.0)
+
+
+@dataclass
+class Held:
+    """A lock that this process holds. Moments are those of `now`."""
+
+    token: str
+    name: str
+    engine: Engine
+    lease: float
+    asked: float  # before the database was asked for it, or for its renewal, the last time that it agreed
+    next: float = 0.0  # when to ask again
+    away: bool = False
+
+    def __post_init__(self) -> None:
+        self.renewed(self.asked)
+
+    @property
+    def until(self) -> float:
+        """When the lease has run out."""
+        return self.asked + self.lease
+
+    @property
+    def last_moment(self) -> float:
+        """When there is just time to say why, and to end."""
+        return self.until - self.lease * _MARGIN
+
+    def renewed(self, asked: float) -> None:
+        """The database has agreed."""
+        self.asked, self.next, self.away = asked, asked + self.lease * _RENEW, False
+
+
+class Keeper:
+    """Keeps what this process holds; its thread lives as long as there is anything."""
+
+    def __init__(self) -> None:
+        self._changed, self._held = threading.Condition(), dict[str, Held]()
+        self._deadline: Deadline | None = None
+        self._thread: threading.Thread | None = None
+
+    def hold(self, held: Held) -> None:
+        """Keep a lock from now on."""
+        with self._changed:
+            self._held[held.token] = held
+            self._arm()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="evergreen-locks", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def drop(self, held: Held) -> bool:
+        """Keep it no longer; False where it is not this process's: a child holds nothing of its parent's."""
+        with self._changed:
+            mine = self._held.pop(held.token, None) is not None
+            if mine:
+                self._arm()
+                self._changed.notify()
+            return mine
+
+    def _arm(self) -> None:
+        self._deadline = self._deadline or Deadline()
+        self._deadline.set(min((held.until for held in self._held.values()), default=None))
+
+    def _run(self) -> None:
+        while due := self._due():
+            for engine in {id(held.engine): held.engine for held in due}.values():
+                self._renew(engine, [held for held in due if held.engine is engine])
+
+    def _due(self) -> list[Held]:
+        """What is to be renewed, once it is time; nothing where nothing is held: then the thread ends."""
+        with self._changed:
+            while self._held:
+                moment = now()
+                if late := [held for held in self._held.values() if moment >= held.last_moment]:
+                    self._end(late[0], "could not be renewed before its lease ran out")
+                wait = min(min(held.next, held.last_moment) for held in self._held.values()) - moment
+                if wait <= 0:
+                    return list(self._held.values())
+                self._changed.wait(wait)
+            self._thread = None
+            return []
+
+    def _renew(self, engine: Engine, due: list[Held]) -> None:
+        asked = now()
+        try:
+            with engine.begin() as connection:
+                there = {held.token for held in due if renew(connection, held.token, held.lease)}
+        except DBAPIError as error:
+            with self._changed:
+                self._try_again(engine, due, error)
+            return
+        with self._changed:
+            for held in due:
+                if held.token in there:
+                    if held.away:
+                        log.warning("the lock `%s` is renewed again", held.name)
+                    held.renewed(asked)
+                elif held.token in self._held:  # else it was given back meanwhile
+                    self._end(held, "is no longer this process's: its row in the ledger is gone")
+            self._arm()
+
+    def _try_again(self, engine: Engine, due: list[Held], error: DBAPIError) -> None:
+        for held in due:
+            if not held.away:
+                left = held.last_moment - now()
+                log.warning(
+                    "the lock `%s` cannot be renewed in the ledger %s (%s): held on, and tried again for %.0f s",
+                    held.name, shown(engine.url), str(error.orig).strip(), left,
+                )  # fmt: skip
+            held.away, held.next = True, now() + held.lease * _AGAIN
+
+    def _end(self, held: Held, why: str) -> NoReturn:
+        if self._deadline is not None:  # should the log not let it come to that
+            self._deadline.set(min(held.until, now() + 1))
+        log.critical(
+            "the lock `%s` %s. This process ends itself, since another may hold it now; run the task again",
+            held.name, why,
+        )  # fmt: skip
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise SystemExit  # never reached
+
+
+_keeper = Keeper()
+
+
+def keeper() -> Keeper:
+    """That of this process."""
+    return _keeper
+
+
+def _begin_anew() -> None:
+    global _keeper
+    _keeper = Keeper()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
