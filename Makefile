@@ -80,7 +80,7 @@ compose-demo: setup secrets ## replay January to June 2013 on the compose stack,
 	$(BIN)/python examples/flights/hashes.py --than .evergreen/compose.json
 
 compose-test: setup ## every check and drill of the compose stack on a real Docker Engine, of which it needs DOCKER_HOST
-	EVERGREEN_COMPOSE=1 $(BIN)/pytest -n 0 -p no:cacheprovider --timeout 1800 tests/compose $(ARGS)
+	COMPOSE_TEST=1 $(BIN)/pytest -n 0 -p no:cacheprovider --timeout 1800 tests/compose $(ARGS)
 
 check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked packages
 	$(BIN)/ruff check .

@@ -24,13 +24,15 @@ from evergreen.errors import EvergreenError
 from evergreen.project import Project
 
 ROOT = Path(__file__).parents[2]
+# The kernels, and the file that notes the interpreter and the packages: what made a build, not what it is.
+NOTED = {"blas", "build/training.json"}
 EVERYWHERE = ("snapshot", "build/features.parquet")
 
 
 def hashes(project: Project) -> dict[str, Any]:
     """Moment of each build to its snapshot's id, the hash of each output, and the kernels that made it."""
     found = {}
-    for revision in ("HEAD", *git(project.root, "tag", "--list", f"build/{project.name}/*").split()):
+    for revision in ("HEAD", *_builds(project)):
         snapshot = json.loads(git(project.root, "show", f"{revision}:snapshot.json"))
         stages = YAML(typ="safe").load(git(project.root, "show", f"{revision}:dvc.lock"))["stages"].values()
         outputs = {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
@@ -38,11 +40,19 @@ def hashes(project: Project) -> dict[str, Any]:
     return found
 
 
-def _blas(project: Project, revision: str) -> str:
+def _builds(project: Project) -> list[str]:
+    """The tags of the builds that stand on this commit: others may differ as their code does."""
+    head = git(project.root, "rev-parse", "HEAD")
+    tags = git(project.root, "tag", "--list", f"build/{project.name}/*").split()
+    return [tag for tag in tags if git(project.root, "rev-parse", f"{tag}^") == head]
+
+
+def _blas(project: Project, revision: str) -> str | None:
+    """The kernels that made a build; None where its worktree is gone."""
     if revision == "HEAD":
         return str(json.loads((ROOT / "examples" / "flights" / "recorded.json").read_text())["environment"]["blas"])
     made = project.home.builds(project.name) / revision.rpartition("/")[2] / "build" / "training.json"
-    return str(json.loads(made.read_text())["environment"]["blas"]) if made.exists() else "unknown"
+    return str(json.loads(made.read_text())["environment"]["blas"]) if made.exists() else None
 
 
 def compare(here: dict[str, Any], there: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -50,8 +60,8 @@ def compare(here: dict[str, Any], there: dict[str, Any]) -> tuple[list[str], lis
     said, wrong = [], []
     for moment in sorted(here.keys() & there.keys()):
         one, other = here[moment], there[moment]
-        alike = one["blas"] == other["blas"]
-        names = sorted((one.keys() | other.keys()) - {"blas"}) if alike else list(EVERYWHERE)
+        alike = one["blas"] == other["blas"] or None in (one["blas"], other["blas"])
+        names = sorted((one.keys() | other.keys()) - NOTED) if alike else list(EVERYWHERE)
         differing = [name for name in names if one.get(name) != other.get(name)]
         wrong += [f"{moment}: {name}" for name in differing]
         kernels = "" if alike else f" (models not compared: kernels {one['blas']} and {other['blas']})"

@@ -1,13 +1,14 @@
 """One compose stack for all drills, from the image of HEAD. `make compose-test` asks for it; other test runs, which
 have no engine, do not collect what needs one.
 
-EVERGREEN_COMPOSE_FILES names the files, docker-compose.yaml alone where it is not set; EVERGREEN_COMPOSE_KEEP leaves
+COMPOSE_FILE names the files, as for compose itself; COMPOSE_TEST_KEEP leaves
 the stack running for a look.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,9 +18,8 @@ import pytest
 
 from tests.compose.server import ROOT, Server, weeks
 from tests.faults.drills import drill, table
-from tests.local.test_stack import free_ports
 
-if "EVERGREEN_COMPOSE" not in os.environ:
+if "COMPOSE_TEST" not in os.environ:
     collect_ignore = ["test_loop.py", "test_drills.py", "test_backup.py"]
 
 FOLDER = Path(__file__).parent
@@ -45,11 +45,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A stack that is up, its DAGs unpaused, its lake filled up to SETTLED, with a first champion."""
     env = tmp_path_factory.mktemp("compose") / ".env"
     subprocess.run([sys.executable, ROOT / "deploy" / "make_secrets.py", env], check=True)
-    airflow, mlflow = free_ports(2)
+    airflow, mlflow = free_port(), free_port()
     env.write_text(
         env.read_text().replace("AIRFLOW_PORT=8080", f"AIRFLOW_PORT={airflow}").replace("=5000", f"={mlflow}")
     )
-    named = os.environ.get("EVERGREEN_COMPOSE_FILES", "docker-compose.yaml").split(",")
+    named = os.environ.get("COMPOSE_FILE", "docker-compose.yaml").split(":")
     made = Server(PROJECT, env, (*named, "tests/compose/override.yaml"))
     made.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
     made.compose("build", timeout=3600)
@@ -61,9 +61,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         fill(made)
         yield made
     finally:
-        if "EVERGREEN_COMPOSE_KEEP" not in os.environ:
+        if "COMPOSE_TEST_KEEP" not in os.environ:
             subprocess.run(["docker", "rm", "--force", holder], capture_output=True, check=False)
             made.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def fill(server: Server) -> None:
