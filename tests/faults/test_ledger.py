@@ -50,13 +50,13 @@ def test_its_server_stops_in_the_middle(world: World, server: PostgresServer, re
     record_property("drill", "PostgreSQL with the ledger stopped in the middle of gate, killed in that of promote")
     record_property("outcome", "said without its password; back again, one decision, one promotion, the aliases")
     world.at("gate")
-    env = {"EVERGREEN_LEDGER_URL": server.uri}
+    env = {"EVERGREEN_LEDGER_URL": server.uri, "EVERGREEN_LEDGER_PATIENCE": "1"}
     assert world.command("decisions", "copy", **env).err == ""
     middle = {"gate": ("gate.evidence", server.stop), "promote": ("promote.recorded", server.kill)}
     for step, (place, end) in middle.items():
         running = world.disturbed(step, place, end, **env)
         assert running.wait() == 1, running.err
-        assert running.err.startswith("evergreen: the ledger postgresql+psycopg://evergreen:***@127.0.0.1"), running.err
+        assert "\nevergreen: the ledger postgresql+psycopg://evergreen:***@127.0.0.1" in running.err, running.err
         assert "run this again" in running.err
         assert server.password not in running.err
         server.start()

@@ -20,13 +20,14 @@ from evergreen.errors import EvergreenError
 from evergreen.ledger import Ledger, Window
 from evergreen.ledger.tables import metadata
 from evergreen.local.postgres import binary
+from evergreen.locks import attempt, lock, rows
 from evergreen.project import Project
 from tests.conftest import ROOT
 from tests.ledger.test_store import APRIL, a_decision, a_promotion, a_request
 from tests.servers import PostgresServer
 
 PAGE = (ROOT / "docs" / "ledger.md").read_text()
-ADMINISTRATOR, OWNER, AFTERWARDS = (
+ADMINISTRATOR, OWNER, AFTERWARDS, LATER = (
     [statement.strip() for statement in block.split(";") if statement.strip()]
     for block in re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 )
@@ -102,6 +103,8 @@ def test_from_the_file_to_a_role_that_may_only_add(
     ledger.record_window(Window(name="small", build="b2", end=APRIL, record={}))
     assert ledger.record_decision(a_decision("gate-small-b2", verdict="reject")).verdict == "promote"
     assert [one.build for one in ledger.promotions("small")] == ["b2", "b1"]
+    with lock(project.home, "small/score"), attempt(project.home, "small/score") as mine:
+        assert not mine
     for table in [*metadata.tables, "ledger_version"]:
         for statement in (f"DELETE FROM {table}", f"TRUNCATE {table}", f"ALTER TABLE {table} DISABLE TRIGGER ALL"):
             with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
@@ -109,6 +112,25 @@ def test_from_the_file_to_a_role_that_may_only_add(
     for table in metadata.tables:
         with pytest.raises(DBAPIError, match=f"{table} is append-only"):
             run(url(server, "owner"), f"TRUNCATE {table} CASCADE")
+
+
+def test_a_role_that_came_later_is_told_what_lets_it_lock(
+    project: Project, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERGREEN_LEDGER_URL", url(server, "owner"))
+    project.home.evidence.joinpath("ab.parquet").unlink()
+    Ledger.open(project.home)
+    run(url(server, "owner"), "REVOKE UPDATE, DELETE ON locks FROM evergreen_loop")
+    monkeypatch.setenv("EVERGREEN_LEDGER_URL", url(server, "loop"))
+    rows._engines.clear()  # as in a process of its own
+    said = "lets the role `evergreen_loop` take no locks: as the owner of"
+    with pytest.raises(EvergreenError, match=said) as caught, lock(project.home, "small/score"):
+        pass
+    [told] = re.findall("run `(GRANT .*)` ", str(caught.value))
+    assert told.replace('"', "") == LATER[0]
+    run(url(server, "owner"), *LATER)
+    with lock(project.home, "small/score"):
+        pass
 
 
 def test_a_backup_is_whole(project: Project, server: PostgresServer) -> None:

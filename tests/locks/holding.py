@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ KINDS: dict[str, Any] = {
     "attempt": lambda home: attempt(home, "small/jobs"),
     "using": using,
     "sweeping": lambda home: sweeping(home, 0.1),
-    "nothing": lambda _home: nullcontext(),
 }
 NOTES = "notes.txt"  # in the home: who came in and went out, in order
 
@@ -46,9 +45,15 @@ class Holding:
         self._process.stdin.flush()
 
     def end(self) -> tuple[int, str]:
-        """Let it end, and return how, and what it logged."""
-        _, err = self._process.communicate(timeout=120)
-        return self._process.returncode, err
+        """Wait for its end; how it ended, and what it logged."""
+        streams = self._process.stdin, self._process.stdout, self._process.stderr
+        code = self._process.wait(timeout=120)
+        err = self._process.stderr.read() if self._process.stderr else ""
+        for stream in streams:
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()
+        return code, err
 
     def kill(self) -> None:
         """`kill -9`, and not waited for: what is left is an id that the system still knows."""
@@ -57,10 +62,6 @@ class Holding:
     def stop(self) -> None:
         """Let it stand still."""
         self._process.send_signal(signal.SIGSTOP)
-
-    def wake(self) -> None:
-        """Let it run again."""
-        self._process.send_signal(signal.SIGCONT)
 
 
 def note(home: Home, what: str) -> None:

@@ -24,7 +24,9 @@ from evergreen.stages.train import train
 from evergreen.training.chosen import SearchRecord
 from evergreen.training.estimators import CATALOG, find
 from evergreen.training.splits import split
+from tests.ledger.stores import in_postgres
 from tests.search.conftest import SPACE, MakeSearch, in_process, with_search
+from tests.servers import PostgresServer
 from tests.synthetic import feature_frame, write_features
 
 GRID = "{method: grid, space: {max_iter: {int: [5, 25], step: 10}, max_leaf_nodes: [7, 15]}}"
@@ -108,6 +110,24 @@ def test_workers_side_by_side_find_the_same(make_search: MakeSearch, section: st
     plan = plan_search(shared)
     study = Study(shared.home, plan)
     assert sum(len(one.trials) for one in study._studies.values()) == len(plan.numbers), "no trial ran twice"
+
+
+def test_workers_whose_locks_are_rows_run_each_trial_once(
+    make_search: MakeSearch, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, shared = make_search(GRID), make_search(GRID, "shared")
+    search(alone)
+    monkeypatch.setenv("EVERGREEN_LEDGER_URL", in_postgres(postgres_server).url)
+    search(shared, "plan")
+    workers = [in_process(shared, "--step", "trials") for _ in range(2)]
+    for worker in workers:
+        _, err = worker.communicate()
+        assert worker.returncode == 0, err
+    plan = plan_search(shared)
+    study = Study(shared.home, plan)
+    assert sum(len(one.trials) for one in study._studies.values()) == len(plan.numbers), "no trial ran twice"
+    search(shared, "choose")
+    assert shared.search.read_bytes() == alone.search.read_bytes()
 
 
 def test_parallel_processes_are_started_by_the_command_itself(make_search: MakeSearch) -> None:

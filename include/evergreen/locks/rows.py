@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from sqlalchemy import URL, Engine, true
 from sqlalchemy.exc import DBAPIError
 
-from evergreen.ledger.engine import connect, ledger_engine, reached
+from evergreen.errors import EvergreenError
+from evergreen.ledger.engine import connect, ledger_engine, reached, reading
 from evergreen.ledger.tables import locks
-from evergreen.ledger.url import ledger_url
+from evergreen.ledger.url import ledger_url, shown
 from evergreen.locks.deadline import now
 from evergreen.locks.lease import Held, keeper, lease_seconds
-from evergreen.locks.table import Lock, give_back, read, remove_left
+from evergreen.locks.table import RIGHTS, Lock, give_back, missing_right, read, remove_left
 from evergreen.locks.taking import PAUSE, Taking, longest_away, passes
 from evergreen.paths import Home
 
@@ -34,9 +35,19 @@ def rows_of(home: Home) -> Rows | None:
     if url.get_backend_name() != "postgresql":
         return None
     if (url, lease) not in _engines:
-        ledger_engine(home)
+        _require_rights(ledger_engine(home))
         _engines[url, lease] = _engine(url, lease)
     return Rows(_engines[url, lease], lease)
+
+
+def _require_rights(engine: Engine) -> None:
+    with reading(engine) as connection:
+        role = missing_right(connection)
+    if role is not None:
+        raise EvergreenError(
+            f"the ledger {shown(engine.url)} lets the role `{role}` take no locks: as the owner of its tables, run "
+            f'`GRANT {", ".join(RIGHTS)} ON locks TO "{role}"` (docs/ledger.md, Locks)'
+        )
 
 
 def _engine(url: URL, lease: float) -> Engine:

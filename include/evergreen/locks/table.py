@@ -10,11 +10,12 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, null, or_, select, update
 
 from evergreen.ledger.tables import locks
 from evergreen.locks.holder import Holder, has_died, this_process, what
 
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _clock = func.clock_timestamp()  # of now, not of when the transaction began
 
 
@@ -34,6 +35,13 @@ class Lock(NamedTuple):
     def left(self) -> bool:
         """Whether nobody holds it any more, although nobody gave it back."""
         return self.over or has_died(self.holder)
+
+
+def missing_right(connection: Connection) -> str | None:
+    """The role that may not do all that locks need; None where it may."""
+    may = and_(*(func.has_table_privilege(locks.name, right) for right in RIGHTS))
+    role: str | None = connection.execute(select(case((may, null()), else_=func.current_user()))).scalar_one()
+    return role
 
 
 def claim(connection: Connection, token: str, name: str, lease: float, shared: bool) -> bool:

@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 PAUSE = 0.5  # between two tries to reach the database
 _TICKS = (0.05, 0.5)  # between two looks: at first, and after a while
 _LONGER = 4 / 3
-_NO_RIGHT = "42501"
 _BUSY = ("57014", "55P03", "40P01")  # it took longer than the engine lets it, or was in another's way
 
 
@@ -90,12 +89,6 @@ class Taking:
         return None
 
     def _problem(self, error: DBAPIError) -> EvergreenError:
-        if getattr(error.orig, "sqlstate", None) == _NO_RIGHT:
-            role = self._engine.url.username or "its role"
-            return EvergreenError(
-                f"the ledger {self._where} lets the role `{role}` take no lock: as the owner of its tables, run "
-                f'`GRANT SELECT, INSERT, UPDATE, DELETE ON locks TO "{role}"` (docs/ledger.md, Locks)'
-            )
         try:
             with reached(self._engine):
                 raise error
