@@ -63,6 +63,10 @@ class Holding:
         """Let it stand still."""
         self._process.send_signal(signal.SIGSTOP)
 
+    def wake(self) -> None:
+        """Let it run again."""
+        self._process.send_signal(signal.SIGCONT)
+
 
 def note(home: Home, what: str) -> None:
     """Write a line."""

@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -61,21 +62,19 @@ def when_told(logger: str, happens: Callable[[], object]) -> Iterator[list[str]]
 
 
 def test_what_is_held_is_held_on_and_nobody_gets_in_between(
-    home: Home, rows: Store, server: PostgresServer, hold: Hold
+    home: Home, rows: Store, server: PostgresServer, hold: Hold, tmp_path: Path
 ) -> None:
     holder = hold(EVERGREEN_LOCK_LEASE="20")
     assert holder.said() == "held"
-    waiting = hold()
-    until(
-        lambda: server.value("SELECT count(*) > 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"),
-        60,
-        "it",
-    )
+    (tmp_path / "lock.waits").write_text("stop")
+    waiting = hold(EVERGREEN_FAULTS=str(tmp_path))
+    until((tmp_path / "lock.waits.reached").exists, 60, "it does not wait")
+    waiting.wake()
     server.kill()
     server.start()
-    before = server.value("SELECT extract(epoch FROM expires_at) FROM locks")
-    renewed = "SELECT extract(epoch FROM expires_at) FROM locks"
-    until(lambda: server.value(renewed) > before, 60, "the lock is not renewed")
+    until_when = "SELECT extract(epoch FROM expires_at)::float FROM locks"
+    before = server.value(until_when)
+    until(lambda: server.value(until_when) > before, 60, "the lock is not renewed")
     assert server.value("SELECT pid FROM locks") == holder.pid
     with attempt(home, NAME) as mine:
         assert not mine

@@ -18,6 +18,7 @@ from evergreen.locks import attempt, lock
 from evergreen.locks.commands import holders
 from evergreen.paths import Home
 from evergreen.project import Project
+from tests.faults.harm import until
 from tests.ledger.stores import Store
 from tests.locks.conftest import Hold
 from tests.locks.holding import NOTES
@@ -70,6 +71,16 @@ def test_it_is_renewed_for_as_long_as_it_is_held(home: Home, rows: Store, hold: 
     assert not free(home)
     moments = [moment for (moment,) in rows.rows("SELECT until FROM renewals")]
     assert moments == sorted(moments)
+
+
+def test_it_costs_no_connection_for_as_long_as_it_is_held(home: Home, rows: Store, hold: Hold) -> None:
+    holder = hold()
+    assert holder.said() == "held"
+    others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    until(lambda: not rows.rows(others), 60, "its connection stays open")
+    holder.go_on()
+    assert holder.said() == "given back"
+    assert rows.rows("SELECT name FROM locks") == []
 
 
 def test_who_has_lost_its_row_ends_itself(home: Home, rows: Store, hold: Hold) -> None:

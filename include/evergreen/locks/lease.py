@@ -10,10 +10,10 @@ import logging
 import os
 import signal
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from evergreen.ledger.url import seconds_from, shown
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 LEASE = 60.0  # seconds; EVERGREEN_LOCK_LEASE says otherwise
 # Shares of a lease. What is renewed every 10 s outlives a database that is away for 40; the last 5 are for the end.
 _RENEW, _AGAIN, _MARGIN = 1 / 6, 1 / 60, 1 / 12
+_BRIEFLY = 1.0  # seconds that the connection by which a lock was taken stays open: most are given back by then
 
 
 def lease_seconds() -> float:
@@ -40,10 +41,13 @@ class Held:
     engine: Engine
     lease: float
     asked: float  # before the database was asked for it, or for its renewal, the last time that it agreed
-    next: float = 0.0  # when to ask again
-    away: bool = False
+    connection: Connection | None  # by which it was taken, as long as that is open
+    next: float = field(init=False)  # when to ask again
+    away: bool = field(init=False)
+    _closed: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self._closed = self.asked + _BRIEFLY
         self.renewed(self.asked)
 
     @property
@@ -55,6 +59,17 @@ class Held:
     def last_moment(self) -> float:
         """When there is just time to say why, and to end."""
         return self.until - self.lease * _MARGIN
+
+    def close_after_a_while(self, moment: float) -> None:
+        """Let the connection go: PostgreSQL has none for each task and lock."""
+        if self.connection is not None and moment >= self._closed:
+            self.connection.close()
+            self.connection = None
+
+    def wake(self) -> float:
+        """When something is to be done about it."""
+        moments = (self.next, self.last_moment, *([self._closed] if self.connection is not None else []))
+        return min(moments)
 
     def renewed(self, asked: float) -> None:
         """The database has agreed."""
@@ -80,7 +95,7 @@ class Keeper:
             self._changed.notify()
 
     def drop(self, held: Held) -> bool:
-        """Keep it no longer; False where it is not this process's: a child holds nothing of its parent's."""
+        """Keep it no longer, nor its connection; False where it is not this process's: a child holds nothing."""
         with self._changed:
             mine = self._held.pop(held.token, None) is not None
             if mine:
@@ -104,10 +119,11 @@ class Keeper:
                 moment = now()
                 if late := [held for held in self._held.values() if moment >= held.last_moment]:
                     self._end(late[0], "could not be renewed before its lease ran out")
-                wait = min(min(held.next, held.last_moment) for held in self._held.values()) - moment
-                if wait <= 0:
+                for held in self._held.values():
+                    held.close_after_a_while(moment)
+                if any(moment >= held.next for held in self._held.values()):
                     return list(self._held.values())
-                self._changed.wait(wait)
+                self._changed.wait(min(held.wake() for held in self._held.values()) - moment)
             self._thread = None
             return []
 
@@ -152,6 +168,7 @@ class Keeper:
 
 
 _keeper = Keeper()
+_of_parents: list[Keeper] = []
 
 
 def keeper() -> Keeper:
@@ -161,6 +178,7 @@ def keeper() -> Keeper:
 
 def _begin_anew() -> None:
     global _keeper
+    _of_parents.append(_keeper)  # its connections are the parent's: nothing may close them here
     _keeper = Keeper()
 
 

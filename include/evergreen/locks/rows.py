@@ -111,12 +111,13 @@ class Rows:
     def _give_back(self, held: Held) -> None:
         if not keeper().drop(held):
             return
-        end = min(now() + longest_away(), held.until)
+        end, connection = min(now() + longest_away(), held.until), held.connection
         while True:
             try:
-                with self._engine.begin() as connection:
-                    return give_back(connection, held.token)
+                with connection or self._engine.connect() as used, used.begin():
+                    return give_back(used, held.token)
             except DBAPIError as error:
+                connection = None
                 if not passes(error) or now() + PAUSE > end:
                     log.warning(
                         "the lock `%s` was not given back (%s): it is free when its lease ends, after %g s at most",

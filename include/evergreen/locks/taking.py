@@ -48,6 +48,7 @@ class Taking:
         try:
             while True:
                 if held := self._once():
+                    self._connection = None  # it is kept with the lock for a while
                     keeper().hold(held)
                     return held
                 left = end - time.monotonic()
@@ -81,7 +82,7 @@ class Taking:
         asked = now()
         if not claim(self._connection, self._token, self._name, self._lease, self._shared):
             return None
-        held = Held(self._token, self._name, self._engine, self._lease, asked)
+        held = Held(self._token, self._name, self._engine, self._lease, asked, self._connection)
         if now() < held.next:
             return held
         with self._connection.begin():  # it took so long to come that too little of its lease is left
