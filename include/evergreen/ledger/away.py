@@ -54,6 +54,11 @@ def is_away(error: BaseException) -> bool:
     return any(words in text for words in _SILENT)
 
 
+def brief(error: DBAPIError) -> str:
+    """What the database or its driver says, in one line."""
+    return str(error.orig).strip().partition("\n")[0]
+
+
 def wait_where_away(engine: Engine, patience: float) -> None:
     """Let whoever opens a connection of `engine` wait up to `patience` seconds for a server that is away."""
 

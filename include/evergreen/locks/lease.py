@@ -16,6 +16,7 @@ from typing import NoReturn
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from evergreen.ledger.away import brief
 from evergreen.ledger.url import seconds_from, shown
 from evergreen.locks.deadline import Deadline, now
 from evergreen.locks.table import renew
@@ -152,7 +153,7 @@ class Keeper:
                 left = held.last_moment - now()
                 log.warning(
                     "the lock `%s` cannot be renewed in the ledger %s (%s): held on, and tried again for %.0f s",
-                    held.name, shown(engine.url), str(error.orig).strip(), left,
+                    held.name, shown(engine.url), brief(error), left,
                 )  # fmt: skip
             held.away, held.next = True, now() + held.lease * _AGAIN
 

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Engine, true
 from sqlalchemy.exc import DBAPIError
 
 from evergreen.errors import EvergreenError
+from evergreen.ledger.away import brief
 from evergreen.ledger.engine import connect, ledger_engine, reached, reading
 from evergreen.ledger.tables import locks
 from evergreen.ledger.url import ledger_url, shown
@@ -106,7 +107,7 @@ class Rows:
             with self._engine.begin() as connection:
                 remove_left(connection, locks.c.name.startswith(f"{below}/", autoescape=True))
         except DBAPIError as error:
-            log.warning("left-over rows of the locks below `%s` were not removed: %s", below, str(error.orig).strip())
+            log.warning("left-over rows of the locks below `%s` were not removed: %s", below, brief(error))
 
     def _give_back(self, held: Held) -> None:
         if not keeper().drop(held):
@@ -121,7 +122,7 @@ class Rows:
                 if not passes(error) or now() + PAUSE > end:
                     log.warning(
                         "the lock `%s` was not given back (%s): it is free when its lease ends, after %g s at most",
-                        held.name, str(error.orig).strip(), held.lease,
+                        held.name, brief(error), held.lease,
                     )  # fmt: skip
                     return None
             time.sleep(PAUSE)
