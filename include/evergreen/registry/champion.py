@@ -1,7 +1,7 @@
 """Making a build champion: a promotion in the ledger first, MLflow's aliases after it.
 
 Whoever does it holds the lock `champion_lock`; were there two all the same, the ledger itself lets one of them through.
-What a crash leaves between the two is put right by `settle` and `follow`, which every promotion, rollback and gate does.
+What a crash leaves between the two is put right by `settle` and `follow`: each promotion, rollback and gate does it.
 """
 
 from __future__ import annotations
