@@ -19,6 +19,8 @@ from airflow.serialization.definitions.operatorlink import XComOperatorLink
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import FileResponse
 
+from evergreen.errors import EvergreenError
+from evergreen.files import fetch
 from evergreen.paths import Home
 
 if TYPE_CHECKING:
@@ -49,7 +51,12 @@ def page(dag_id: str, path: str) -> FileResponse:
     }
     folder = folders.get(stage) if name else None
     place = (home.root / path).resolve()
-    if folder is None or not place.is_relative_to(folder) or place.suffix not in TYPES or not place.is_file():
+    allowed = folder is not None and place.is_relative_to(folder) and place.suffix in TYPES
+    try:
+        found = allowed and fetch(place)
+    except EvergreenError as error:  # the bucket is away
+        raise HTTPException(503, str(error)) from None
+    if not found:
         raise HTTPException(404, "no such page; the task may not have written it yet, or it was cleaned up")
     return FileResponse(place, media_type=TYPES[place.suffix], headers={"Content-Security-Policy": SANDBOX})
 

@@ -1,4 +1,7 @@
-"""Writes that are either whole or absent, and reads of the records so written."""
+"""Writes that are either whole or absent, and reads of the records so written.
+
+What belongs to the lake or is a report is written to a bucket as well, where the home's lake is in one (store/).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from evergreen.errors import EvergreenError, LakeError
 from evergreen.faults import point
+from evergreen.store.base import store_of
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -29,7 +33,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
-    """Write a file by rename, synced to disk, making its folder where needed; readers never see half of it.
+    """Write a file whole, synced to disk, making its folder where needed; readers never see half of it.
 
     With `mode` 0o600 nobody but the owner can read it at any moment.
     """
@@ -42,7 +46,7 @@ def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         point("file.written")
-        os.replace(temporary, path)
+        store_of(path).put(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -50,12 +54,28 @@ def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Sync a finished temporary file and rename it into place; both are on one file system."""
+    """Sync a finished temporary file and put it in place; both are on one file system."""
     with naming(path), temporary.open("rb") as stream:
         os.fsync(stream.fileno())
     point("file.written")
-    os.replace(temporary, path)
+    store_of(path).put(temporary, path)
     sync_folder(path.parent)
+
+
+def create(temporary: Path, path: Path) -> None:
+    """Put a finished, synced temporary file in place; FileExistsError where one is: of two at once one wins."""
+    store_of(path).create(temporary, path)
+    sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder; again, it changes nothing."""
+    store_of(path).remove(path)
+
+
+def fetch(path: Path) -> bool:
+    """Have one file here that another host may have written; False where there is none."""
+    return store_of(path).fetch(path)
 
 
 def sync_folder(folder: Path) -> None:

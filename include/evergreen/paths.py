@@ -20,6 +20,9 @@ State lives in one folder, the home (`.evergreen` beside the main checkout's `.g
     dvc/cache, dvc/remote                   the shared DVC cache, the default remote
     dvc/site/<name>/<id>/                   what DVC notes for itself of one build
     connections.json                        of the servers that `evergreen up` starts; only its owner reads it
+    mirror/                                 what this host knows of the bucket, where EVERGREEN_LAKE_URL names one: then
+                                            lake, reports, cards and evidence are there under the same names
+                                            (`gs://<bucket>/<prefix>/lake/<name>/...`), and here is a copy
     locks/  airflow/  mlflow/  postgres/  kafka/  gcs/  run/  logs/  drops/
 
 Names that others see: DAG `<name>_<stage>`, asset `evergreen://<name>/<what>`, git tag `build/<name>/<id>`,
@@ -33,12 +36,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+_roots: set[Path] = set()  # of the homes of this process
+
 
 @dataclass(frozen=True)
 class Home:
     """The state folder; every place in it is asked for here."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        _roots.add(self.root)
 
     @property
     def stamp(self) -> Path:
@@ -85,6 +93,10 @@ class Home:
         return self.root / "dvc"
 
     @property
+    def mirror(self) -> Path:
+        return self.root / "mirror"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 
@@ -119,6 +131,12 @@ class Home:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
+
+
+def home_of(path: Path) -> Home | None:
+    """The home that `path` was asked from; None where it lies in none of this process."""
+    found = max((root for root in _roots if path.is_relative_to(root)), key=lambda root: len(root.parts), default=None)
+    return None if found is None else Home(found)
 
 
 def asset_uri(name: str, what: str) -> str:

@@ -11,6 +11,7 @@ from evergreen.errors import EvergreenError
 from evergreen.formats import require_format
 from evergreen.params import Params, load_params
 from evergreen.paths import Home
+from evergreen.store.base import require_store, store_of
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,12 @@ class Project:
 
         `home` defaults to EVERGREEN_HOME, else `.evergreen` in the main checkout, so that a build's worktree
         shares its clone's state. Raises ParamsError for a bad params.yaml, EvergreenError for a home that newer code
-        has written.
+        has written, or whose lake is in a bucket that nobody names.
         """
         folder = find_root(root)
         found = find_home(folder, home)
         require_format(found)
+        require_store(found)
         return cls(folder, load_params(folder / "params.yaml"), found)
 
     @property
@@ -53,6 +55,10 @@ class Project:
     def lake(self) -> Path:
         """The use case's lake."""
         return self.home.lake(self.name)
+
+    def refresh(self) -> None:
+        """Have the lake here as it is now, where it is in a bucket; who writes it does so under the lock of that."""
+        store_of(self.lake).refresh(self.lake)
 
     @property
     def data(self) -> Path:

@@ -16,6 +16,7 @@ from evergreen.ledger.approvals import deadline_of, waiting
 from evergreen.project import Project
 from evergreen.quality.notes import notes_of
 from evergreen.quality.records import read_validations
+from evergreen.store.base import where
 
 
 class TableStatus(BaseModel):
@@ -42,6 +43,7 @@ class Status(BaseModel):
     name: str
     as_of: str
     replaying: bool
+    lake: str  # where it is
     tables: dict[str, TableStatus]
     champion: dict[str, Any] | None
     decisions: list[dict[str, Any]]
@@ -56,6 +58,7 @@ def read_status(project: Project) -> Status:
     """Ask the lake, the ledger and the servers; needs none of the servers to be up."""
     from evergreen.local import elsewhere, stack
 
+    project.refresh()
     as_of, ledger = clock.now(project.home), Ledger.open(project.home)
     champion = ledger.champion(project.name)
     away = elsewhere.airflow_url()
@@ -64,6 +67,7 @@ def read_status(project: Project) -> Status:
         name=project.name,
         as_of=clock.format_time(as_of),
         replaying=clock.replay_time(project.home) is not None,
+        lake=where(project.home),
         tables=_tables(project, as_of),
         champion=_champion(ledger, champion) if champion else None,
         decisions=[_decision(decision) for decision in ledger.decisions(project.name, limit=5)],
@@ -141,7 +145,8 @@ def _decision(decision: Decision) -> dict[str, Any]:
 
 def render_status(status: Status) -> str:
     """The status as text for a terminal."""
-    lines = [f"{status.name} at {status.as_of}" + (" (replayed)" if status.replaying else ""), "", "Data"]
+    lines = [f"{status.name} at {status.as_of}" + (" (replayed)" if status.replaying else ""), ""]
+    lines.append(f"Data, in {status.lake}" if status.lake.startswith("gs://") else "Data")
     for name, table in status.tables.items():
         note = f"  LATE: {table.late}" if table.late else ""
         lines.append(

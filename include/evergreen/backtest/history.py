@@ -84,6 +84,8 @@ def read_history(project: Project, as_of: datetime, cache: Path, committed: bool
 
     place = dataclasses.replace(project, root=cache / "history")
     place.root.mkdir(parents=True, exist_ok=True)
+    if not committed:
+        project.refresh()
     if committed or not (project.lake / "raw").exists():
         found = _committed(project, place)
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from evergreen.card import sections
 from evergreen.card.facts import Facts, facts_of
 from evergreen.card.limits import limits_of
-from evergreen.files import write_atomic
+from evergreen.files import fetch, write_atomic
 from evergreen.html import document, listed, paragraph, section
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def store_card(outcome: Outcome) -> Path | None:
     place = outcome.project.home.card(outcome.project.name, outcome.bundle.build)
     if not (outcome.project.build / "evaluation.json").exists():
         return None
-    if not place.exists():
+    if not fetch(place):
         facts = facts_of(outcome.project, outcome.bundle.build, outcome.commit, outcome.images)
         write_atomic(place, card(facts))
     return place

@@ -10,7 +10,8 @@ from evergreen.builds.git import git
 from evergreen.builds.records import record_place
 from evergreen.errors import RegistryError
 from evergreen.faults import point
-from evergreen.gc.kinds import Item, remove, size_of
+from evergreen.files import remove
+from evergreen.gc.kinds import Item, size_of
 from evergreen.gc.mlflow import THEN
 from evergreen.gc.scene import Scene
 from evergreen.locks import attempt

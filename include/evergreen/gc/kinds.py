@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from evergreen.files import remove
 from evergreen.gc.scene import Scene
 from evergreen.gc.space import measure
 from evergreen.locks import attempt, sweeping
@@ -76,14 +76,6 @@ def read_text(path: Path) -> str:
 def paths(found: Iterable[Path]) -> list[Item]:
     """Items that are files or folders."""
     return [Item(str(path), size_of(path)) for path in sorted(found)]
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder; again, it changes nothing."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def free_paths(scene: Scene, kind: Kind, items: Sequence[Item], lock: str) -> Iterator[Item]:

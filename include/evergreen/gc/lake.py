@@ -53,6 +53,7 @@ class PredictionOrphans:
 
     def find(self, scene: Scene) -> list[Item]:
         """Those of the use case."""
+        scene.project.refresh()
         return paths(path for path in predictions.find_orphans(scene.project.lake) if scene.untouched(path))
 
     def free(self, scene: Scene, items: Sequence[Item]) -> Iterator[Item]:
@@ -78,6 +79,7 @@ def _clean(kind: str) -> Finder:
 
 def _find(scene: Scene, kind: str, orphans: Finder) -> list[Item]:
     lake, found = scene.project.lake, []
+    scene.project.refresh()  # also again, under the lock: else what another host has just committed would be an orphan
     for table in sorted(path.name for path in (lake / kind).glob("*") if path.is_dir()):
         found += [path for path in orphans(lake, table) if scene.untouched(path) and _settled(scene, table, path)]
     return paths(found)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evergreen.gc.kinds import Item, free_alone, free_paths, paths, remove
+from evergreen.files import remove
+from evergreen.gc.kinds import Item, free_alone, free_paths, paths
 from evergreen.gc.scene import Scene
 from evergreen.stages.snapshot import lock_name
+from evergreen.store.base import store_of
+from evergreen.store.index import SCRATCH
 
 
 class Temporaries:
@@ -24,6 +27,7 @@ class Temporaries:
             found += [path for path in folder.rglob(".*") if path.is_file()]
         for folder in (home.models(name), home.builds(name)):
             found += folder.glob(".*")
+        found += home.mirror.glob(f"{SCRATCH}*")
         found.append(scene.project.root / ".data.new")
         if scene.project.data.exists():  # else the old one is the snapshot, and the next run puts it back
             found.append(scene.project.root / ".data.old")
@@ -47,6 +51,7 @@ class Evidence:
 
     def find(self, scene: Scene) -> list[Item]:
         """The files whose name no decision of any use case holds."""
+        store_of(scene.home.evidence).refresh(scene.home.evidence)
         named = scene.ledger.evidence()
         there = scene.home.evidence.glob("*.parquet")
         return paths(path for path in there if path.stem not in named and scene.untouched(path))

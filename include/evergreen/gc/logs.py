@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from evergreen.errors import ServerError
-from evergreen.gc.kinds import Item, files_of, paths, remove
+from evergreen.files import remove
+from evergreen.gc.kinds import Item, files_of, paths
 from evergreen.gc.scene import Scene
 
 DB_SECONDS = 600

@@ -11,6 +11,7 @@ from evergreen.gc.kinds import Item, free_paths, paths
 from evergreen.gc.scene import Scene
 from evergreen.lake.manifests import read_manifests
 from evergreen.quality.records import read_validations
+from evergreen.store.base import store_of
 
 
 class MonitorReports:
@@ -21,9 +22,11 @@ class MonitorReports:
 
     def find(self, scene: Scene) -> list[Item]:
         """The folders by their window's end; what an open request points at stays."""
+        reports = scene.home.reports(scene.name)
+        store_of(reports).refresh(reports)
         asked = {Path(str(one.evidence.get("report"))).parent.name for one in scene.ledger.open_requests(scene.name)}
         found = []
-        for folder in scene.home.reports(scene.name).glob("*"):
+        for folder in reports.glob("*"):
             end = _window_end(folder.name)
             if end is not None and folder.name not in asked and scene.older(end, scene.retention.reports):
                 found.append(folder)
@@ -43,6 +46,7 @@ class ValidationReports:
     def find(self, scene: Scene) -> list[Item]:
         """Those whose newest file was ingested long ago, by the `as_of` of its manifest."""
         found = []
+        scene.project.refresh()
         for folder in sorted((scene.project.lake / "validation").glob("*/reports")):
             table = folder.parent.name
             refused = {

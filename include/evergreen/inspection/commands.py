@@ -10,6 +10,7 @@ from evergreen import clock
 from evergreen.errors import EvergreenError
 from evergreen.inspection.configuration import check_configuration
 from evergreen.project import Project
+from evergreen.store.base import store_of, where
 
 checks = typer.Typer()
 
@@ -29,6 +30,9 @@ def check(
     project = Project.load()
     check_configuration(project)
     valid = f"{project.root / 'params.yaml'} is valid: {len(project.params.features.names())} features"
+    if (lake := where(project.home)).startswith("gs://"):
+        store_of(project.lake).reach()
+        valid += f"; the lake is in {lake}"
     if no_data:
         typer.echo(valid)
         return

@@ -1,7 +1,8 @@
 """The exactly-once ledger of a lake folder: numbered manifests, committed by compare-and-swap.
 
 `<folder>/ledger/<seq>.json` says which files belong to the folder and how far the source was read. A manifest is
-written whole, then linked to its number: `os.link` fails where the number is taken, so of two writers one wins.
+written whole, then created under its number, by `os.link` or in a bucket by if-generation-match, which fail where the
+number is taken: so of two writers one wins.
 Readers list manifests and never folders: a file that no manifest names is an orphan of a killed run.
 
 `<folder>/.newest.json` says how many manifests there were at least: else nobody would miss the last one, and its files
@@ -21,9 +22,9 @@ from pydantic import BaseModel, ConfigDict
 
 from evergreen import faults
 from evergreen.errors import LakeError
-from evergreen.files import naming, read_json, sync_folder, write_atomic
+from evergreen.files import create, naming, read_json, write_atomic
+from evergreen.store.places import MARK
 
-_MARK = ".newest.json"
 _RESTORE = "restore it from a backup: the table's files cannot be told from leftovers without it"
 
 
@@ -111,7 +112,7 @@ def _read(folder: Path, kind: type[M]) -> list[M]:
         found.append(read_json(kind, path, _RESTORE))
     if len(found) < newest:
         missing = _path(folder, len(found) + 1)
-        raise LakeError(f"{missing} is missing, but {folder / _MARK} says that it was committed; {_RESTORE}")
+        raise LakeError(f"{missing} is missing, but {folder / MARK} says that it was committed; {_RESTORE}")
     return found
 
 
@@ -123,7 +124,7 @@ def unnamed(lake: Path, folder: Path, manifests: Iterable[Manifest]) -> list[Pat
     """The files of a lake folder and of its ledger that none of its manifests names, nor anybody reads."""
     files = [file for manifest in manifests for file in manifest.files]
     named = {file.path for file in files} | {file.rejects.path for file in files if file.rejects}
-    there = [path for path in folder.glob("*") if path.is_file() and path.name != _MARK]
+    there = [path for path in folder.glob("*") if path.is_file() and path.name != MARK]
     return [path for path in there if path.relative_to(lake).as_posix() not in named] + [
         *folder.glob("ledger/.manifest.*")
     ]
@@ -132,12 +133,12 @@ def unnamed(lake: Path, folder: Path, manifests: Iterable[Manifest]) -> list[Pat
 def mark_newest(folder: Path, seq: int) -> None:
     """Say that manifest `seq` was committed, unless that is known."""
     if seq > _newest(folder):
-        write_atomic(folder / _MARK, Newest(seq=seq).model_dump_json())
+        write_atomic(folder / MARK, Newest(seq=seq).model_dump_json())
 
 
 def _newest(folder: Path) -> int:
     try:
-        return read_json(Newest, folder / _MARK, "remove it: the next ingest or score writes it again").seq
+        return read_json(Newest, folder / MARK, "remove it: the next ingest or score writes it again").seq
     except FileNotFoundError:
         return 0  # nothing was committed, or by code that wrote no mark
 
@@ -160,12 +161,11 @@ def commit(
             stream.flush()
             os.fsync(stream.fileno())
         faults.point("manifest.written")
-        os.link(temporary, _path(folder, seq))
+        create(Path(temporary), _path(folder, seq))
     except FileExistsError:
         raise Conflict(f"{folder}: manifest {seq} was committed by another run meanwhile") from None
     finally:
         Path(temporary).unlink(missing_ok=True)
-    sync_folder(ledger)
     faults.point("manifest.committed")
     mark_newest(folder, seq)
     return manifest

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from evergreen.clock import format_time, naive, parse_time
 from evergreen.errors import LakeError
 from evergreen.faults import point
-from evergreen.files import write_atomic
+from evergreen.files import remove, write_atomic
 from evergreen.lake.manifests import DataFile, Manifest, commit, mark_newest, read_manifests, read_positioned, unnamed
 from evergreen.lake.schema import ROW_GROUP, WRITER, prediction_type
 
@@ -127,7 +127,7 @@ def remove_orphans(lake: Path) -> list[str]:
     orphans = find_orphans(lake)
     mark_newest(lake / FOLDER, len(read_manifests(lake / FOLDER)))
     for path in orphans:
-        path.unlink()
+        remove(path)
     return [path.name for path in orphans]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen import faults
 from evergreen.errors import LakeError
-from evergreen.files import naming, publish
+from evergreen.files import naming, publish, remove
 from evergreen.lake.manifests import DataFile, Manifest, SideFile, mark_newest, unnamed
 from evergreen.lake.rejects import Reject, RejectWriter
 from evergreen.lake.schema import FILE_ROWS, ROW_GROUP, WRITER
@@ -55,7 +55,7 @@ def remove_orphans(lake: Path, table: str, manifests: Sequence[Manifest]) -> int
     left = find_orphans(lake, table, manifests)
     mark_newest(raw_folder(lake, table), len(manifests))
     for path in left:
-        path.unlink()
+        remove(path)
     return len(left)
 
 

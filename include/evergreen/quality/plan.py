@@ -7,14 +7,13 @@ same report, and still knows what counted before. The run's chunks lie beside it
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.faults import point
-from evergreen.files import read_json, write_atomic
+from evergreen.files import read_json, remove, write_atomic
 from evergreen.lake.manifests import DataFile, read_manifests
 from evergreen.params.tables import Table
 from evergreen.quality.contract import chained_hash, contract_hash
@@ -80,7 +79,7 @@ def make_plan(
     """
     path = run_folder(lake, name) / "plan.json"
     if not path.exists():  # what a run that was killed at its very end left is of no use to another
-        shutil.rmtree(run_folder(lake, name), ignore_errors=True)
+        remove(run_folder(lake, name))
     way_out = f"remove it and run `evergreen validate {name}` again"
     unfinished = read_json(Plan, path, way_out).targets if path.exists() else ()
     before = {target.file.path: target.before for target in unfinished}
@@ -108,9 +107,9 @@ def make_plan(
 
 def end_plan(lake: Path, name: str) -> None:
     """Forget the run, the plan first: chunks without a plan are only left over."""
-    (run_folder(lake, name) / "plan.json").unlink(missing_ok=True)
+    remove(run_folder(lake, name) / "plan.json")
     point("validate.forgotten")
-    shutil.rmtree(run_folder(lake, name), ignore_errors=True)
+    remove(run_folder(lake, name))
 
 
 def _digest(targets: tuple[Target, ...]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import RegistryError
-from evergreen.files import write_atomic
+from evergreen.files import fetch, write_atomic
 from evergreen.paths import Home
 
 if TYPE_CHECKING:
@@ -107,10 +107,9 @@ def load_evidence(home: Home, sha256: str) -> pa.Table:
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise RegistryError(f"`{sha256}` is no SHA-256, so it names no evidence")
     path = home.evidence / f"{sha256}.parquet"
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise RegistryError(f"the evidence {path} is missing; restore it from a backup of the home") from None
+    if not fetch(path):
+        raise RegistryError(f"the evidence {path} is missing; restore it from a backup of the home")
+    content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RegistryError(f"the evidence {path} was altered: its SHA-256 is not its name; restore it from a backup")
     table = pq.read_table(pa.BufferReader(content))

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from google.cloud.storage import Client
 
-SCOPES = ("https://www.googleapis.com/auth/devstorage.read_only",)
+READ = ("https://www.googleapis.com/auth/devstorage.read_only",)
+WRITE = ("https://www.googleapis.com/auth/devstorage.read_write",)
 NO_PROJECT = "none"  # reading objects needs none, and without one the library goes and looks for it
 
 
-def open_client(connection: str | None) -> Client:
+def open_client(connection: str | None, scopes: tuple[str, ...] = READ) -> Client:
     """The client; nothing is asked yet. Raises SourceError, with no secret in it, where credentials cannot be used."""
     from google.api_core.client_options import ClientOptions
     from google.cloud import storage
@@ -36,7 +37,7 @@ def open_client(connection: str | None) -> Client:
         endpoint = f"http://{endpoint}"
     return storage.Client(
         project=str(extra.get("project") or NO_PROJECT),
-        credentials=_credentials(extra, connection, anonymous=bool(endpoint)),
+        credentials=_credentials(extra, connection, scopes, anonymous=bool(endpoint)),
         client_options=ClientOptions(api_endpoint=str(endpoint)) if endpoint else None,
     )
 
@@ -48,7 +49,9 @@ def _extra(connection: str | None) -> Mapping[str, Any]:
     return {name.removeprefix("extra__google_cloud_platform__"): value for name, value in found.items()}
 
 
-def _credentials(extra: Mapping[str, Any], connection: str | None, anonymous: bool) -> Credentials:
+def _credentials(
+    extra: Mapping[str, Any], connection: str | None, scopes: tuple[str, ...], anonymous: bool
+) -> Credentials:
     import google.auth
     from google.auth.credentials import AnonymousCredentials
     from google.auth.exceptions import GoogleAuthError
@@ -60,10 +63,10 @@ def _credentials(extra: Mapping[str, Any], connection: str | None, anonymous: bo
     try:
         if key:
             tree = json.loads(key) if isinstance(key, str) else key
-            return service_account.Credentials.from_service_account_info(tree, scopes=SCOPES)
+            return service_account.Credentials.from_service_account_info(tree, scopes=scopes)
         if path:
-            return service_account.Credentials.from_service_account_file(str(path), scopes=SCOPES)
-        return google.auth.default(scopes=SCOPES)[0]
+            return service_account.Credentials.from_service_account_file(str(path), scopes=scopes)
+        return google.auth.default(scopes=scopes)[0]
     except (GoogleAuthError, ValueError, TypeError, AttributeError, OSError):
         place = f"the key of the connection `{connection}`" if key or path else "this machine's own Google account"
         raise SourceError(

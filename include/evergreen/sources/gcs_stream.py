@@ -203,18 +203,18 @@ def explain(error: Exception, generation: int | None = None) -> str:
             "Google refuses these credentials: the account needs the role Storage Object Viewer on the bucket, and the "
             "`connection` its valid key"
         )
-    cause = _innermost(error)
+    cause = innermost(error)
     status = getattr(getattr(cause, "response", None), "status_code", None)
     text = f"Google says {status}" if status else " ".join(str(cause).split())[:300] or type(cause).__name__
     return f"{text} (tried until `give_up_after`)"
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
     """What the transport met, under the layers that wrap it."""
     first = error.args[0] if error.args else None
     wrapped = (getattr(error, "cause", None), getattr(error, "reason", None), first)
     inner = next((one for one in wrapped if isinstance(one, BaseException)), None)
-    return error if inner is None else _innermost(inner)
+    return error if inner is None else innermost(inner)
 
 
 def _widen(handle: int) -> None:

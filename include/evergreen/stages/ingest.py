@@ -89,6 +89,7 @@ def ingest(project: Project, table: str, as_of: datetime) -> IngestResult:
         raise ParamsError(f"`{table}` is not a table of params.yaml; known: {', '.join(project.params.tables)}")
     source = open_source(table, project.params.tables[table].source)
     with lock(project.home, f"{project.name}/ingest/{table}"):
+        project.refresh()
         run = _Run(project, table, as_of)
         try:
             for delivery in source.deliveries(run.request):

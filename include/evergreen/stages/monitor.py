@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from evergreen.clock import format_time
 from evergreen.disk import full_disk_is_said
 from evergreen.faults import point
+from evergreen.files import fetch
 from evergreen.ledger import Ledger, Promotion, Window
 from evergreen.locks import lock
 from evergreen.monitoring.drift import drift_report
@@ -72,6 +73,7 @@ def monitor(project: Project, as_of: datetime) -> MonitorResult:
     if champion is None:
         return _no_champion(ledger, project, as_of)
     with lock(project.home, f"{project.name}/monitor"):
+        project.refresh()
         bundle = load_bundle(project.home, project.name, champion.build, champion.bundle)
         start, end = window_at(as_of, project.params.monitoring.window, project.params.zone)
         folder = project.home.reports(project.name) / f"{end:%Y%m%dT%H%M%S}-{champion.build}"
@@ -79,7 +81,7 @@ def monitor(project: Project, as_of: datetime) -> MonitorResult:
         refused = left_out(as_served(project, bundle.params))
         record = _record(project, ledger, champion, bundle, (start, end), folder)
         point("monitor.recorded")
-        drift = (folder / "drift.html").exists()
+        drift = fetch(folder / "drift.html")
         records = [*_earlier(ledger, champion, end), record]
         write_summary(
             project.home.reports(project.name) / summary,
@@ -116,7 +118,7 @@ def _record(project: Project, ledger: Ledger, champion: Promotion, bundle: Bundl
     stored = [window for window in ledger.windows(project.name, champion.build) if window.end == span[1]]
     if stored:
         record = Record.model_validate(stored[0].record)
-        reported = record.drift is None or record.drift.share is None or (folder / "drift.html").exists()
+        reported = record.drift is None or record.drift.share is None or fetch(folder / "drift.html")
         if not reported:
             _drift(project, bundle, _measure(project, bundle, record.start, record.end), folder)
         return record

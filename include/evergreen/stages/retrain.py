@@ -55,6 +55,7 @@ def begin(project: Project, as_of: datetime, force: bool = False) -> BeginResult
         covered = [request.id for request in ledger.open_requests(project.name, judged.as_of)]
         ledger.answer_requests(project.name, covered, judged.id)
     requests = [request.id for request in ledger.open_requests(project.name, as_of)]
+    project.refresh()
     known = label_cutoff(project, as_of)
     run, reason = _decide(project, as_of, known, judged, ledger.champion(project.name), requests, force)
     if run and not force and (asked := _asked(ledger, project.name)):

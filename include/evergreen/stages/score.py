@@ -64,6 +64,7 @@ def score(project: Project, as_of: datetime, window: timedelta | None = None) ->
     after = as_of - (window if window is not None else project.params.scoring.window)
     ledger = Ledger.open(project.home)
     with lock(project.home, f"{project.name}/score"):
+        project.refresh()
         for name in remove_orphans(project.lake):
             log.info("removed %s, left by a run that was killed", name)
         spans = reigns(ledger, project.name, after, as_of)

@@ -45,6 +45,7 @@ def snapshot(project: Project, as_of: datetime) -> SnapshotResult:
     from evergreen.locks import lock
     from evergreen.monitoring.freshness import late_tables, newest_known
 
+    project.refresh()
     con = connect()
     tables = known_rows(con, project, as_of)
     rows = project.params.prediction.rows

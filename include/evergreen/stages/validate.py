@@ -84,6 +84,7 @@ def validate(
     if table not in project.params.tables:
         raise EvergreenError(f"`{table}` is not a table of params.yaml; known: {', '.join(project.params.tables)}")
     with lock(project.home, f"{project.name}/validate/{table}"):
+        project.refresh()
         records = read_validations(project.lake, table)
         spec, zone = project.params.tables[table], project.params.time_zone
         gone = set_aside(project.lake, table, spec, records, discard, by, because) if discard else {}
