@@ -35,6 +35,16 @@ class Bucket:
     def delete(self, name: str) -> None:
         self._ask("DELETE", f"/storage/v1/b/{self.name}/o/{quote(name, '')}")
 
+    def read(self, name: str) -> bytes:
+        """The content of an object."""
+        return self._ask("GET", f"/download/storage/v1/b/{self.name}/o/{quote(name, '')}?alt=media")
+
+    def contents(self, prefix: str = "") -> dict[str, bytes]:
+        """Every object whose name begins so: the rest of its name to its content."""
+        found = json.loads(self._ask("GET", f"/storage/v1/b/{self.name}/o?prefix={quote(prefix, '')}"))
+        names = [item["name"] for item in found.get("items", [])]
+        return {name.removeprefix(prefix): self.read(name) for name in names}
+
     def _ask(self, method: str, path: str, content: bytes | None = None, kind: str = "") -> bytes:
         request = urllib.request.Request(self.url + path, content, {"Content-Type": kind}, method=method)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
@@ -98,6 +108,11 @@ class Proxy:
                 if not data:
                     return
                 head += data
+            head, end, body = head.partition(b"\r\n\r\n")
+            head += end
+            length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+            while len(body) < int(length[1] if length else 0):
+                body += client.recv(65536)
             line = head.partition(b"\r\n")[0].decode()
             self.lines.append(line + "".join(re.findall(r"(?i)\r\n(range: [^\r]+)", head.decode())))
             fault = self.fault(line)
@@ -106,6 +121,7 @@ class Proxy:
                 return
             server.sendall(
                 re.sub(rb"(?i)\r\nconnection: [^\r]+", b"", head).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+                + body
             )
             left = int(fault.partition(":")[2]) if fault else None
             while left is None or left > 0:

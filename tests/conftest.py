@@ -11,7 +11,7 @@ import pytest
 
 from evergreen.project import Project
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.stores"]
 ROOT = Path(__file__).parents[1]
 
 SMALL = """

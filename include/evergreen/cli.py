@@ -29,6 +29,7 @@ from evergreen.project import Project, find_root
 from evergreen.search.commands import searches
 from evergreen.sources.commands import sources
 from evergreen.stages.commands import champions, this_user, tracked_project
+from evergreen.store.commands import lakes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(checks)
@@ -41,6 +42,7 @@ app.add_typer(champions)
 app.add_typer(decisions, name="decisions")
 app.add_typer(holders)
 app.add_typer(sources, name="sources")
+app.add_typer(lakes, name="lake")
 
 AsOf = Annotated[str | None, typer.Option(help="The moment to stand at, such as 2013-04-01T04:00Z; default: now.")]
 Tables = Annotated[list[str] | None, typer.Argument(help="Tables; default: all of params.yaml.")]

@@ -26,6 +26,7 @@ from evergreen.stages import ingest as stage
 from evergreen.stages.ingest import DeliveriesRefused, IngestResult, ingest
 from tests.conftest import SMALL
 
+pytestmark = pytest.mark.usefixtures("each_store")
 AS_OF = datetime(2013, 4, 1, 4, tzinfo=UTC)
 HEADER = "id,due,team,size\n"
 

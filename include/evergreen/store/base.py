@@ -90,10 +90,11 @@ def where(home: Home) -> str:
 
 def require_store(home: Home) -> None:
     """Raise EvergreenError where the home is a bucket's copy, and the variable that says so is missing here."""
-    if home.mirror.exists() and not os.environ.get(VARIABLE):
-        from evergreen.store.index import Index
+    if os.environ.get(VARIABLE) or not home.mirror.exists():
+        return
+    from evergreen.store.index import Index
 
-        url = Index(home.mirror).url() or "gs://<bucket>/<prefix>"
+    if url := Index(home.mirror).url():
         raise EvergreenError(
             f"the lake in {home.root} is a copy of one in a bucket: set {VARIABLE}={url}, as wherever else the loop "
             f"runs. To leave the bucket and go on with this copy alone, run `evergreen status` once with it set, then "

@@ -64,6 +64,8 @@ class Index:
 
     def url(self) -> str | None:
         """The bucket's place that all of this is about; None before anything is."""
+        if not self._path.exists():
+            return None
         with self._open() as connection:
             row = connection.execute("SELECT url FROM bucket").fetchone()
         return row and str(row[0])
