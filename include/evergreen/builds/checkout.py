@@ -11,6 +11,7 @@ from pathlib import Path
 
 from evergreen.builds.git import git
 from evergreen.builds.records import Clone
+from evergreen.builds.remote import remote_options
 from evergreen.errors import BuildError
 from evergreen.files import write_atomic
 
@@ -50,7 +51,8 @@ def configure_dvc(clone: Clone, build: str) -> None:
     """Point the worktree's DVC at the home's cache, scratch and remote by its `.dvc/config.local`.
 
     The main checkout's own config.local (credentials) is carried over. A committed remote that is a URL or an
-    absolute path stays; a relative one would be another place in every worktree.
+    absolute path stays, unless EVERGREEN_DVC_REMOTE names another; a relative one would be another place in every
+    worktree.
     """
     worktree = clone.worktree(build)
     _keep_others_out(clone)
@@ -69,7 +71,10 @@ def configure_dvc(clone: Clone, build: str) -> None:
     _set(local, "cache", "dir", str(clone.home.dvc / "cache"))
     if not committed.has_option("cache", "type"):
         _set(local, "cache", "type", "copy")  # a hard link written through as root corrupts the shared cache
-    if not _absolute(merged.get(section, "url", fallback="")):
+    if (elsewhere := remote_options()) is not None:
+        for key, value in elsewhere.items():
+            _set(local, section, key, value)
+    elif not _absolute(merged.get(section, "url", fallback="")):
         _set(local, section, "url", str(clone.home.dvc / "remote"))
     text = io.StringIO()
     local.write(text)

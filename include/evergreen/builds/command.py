@@ -60,6 +60,7 @@ def environment(build: Build) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "DVC_NO_ANALYTICS": "1",
         "DO_NOT_TRACK": "1",
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # it asks for each bucket's layout, which emulators do not know
         "EVERGREEN_HOME": str(build.clone.home.root),
         "EVERGREEN_PROJECT": str(build.project.root),
         "EVERGREEN_BUILD": build.id,

@@ -29,11 +29,12 @@ def claim(copy: Copy) -> None:
             "one, give the loop a home of its own (EVERGREEN_HOME)"
         )
     there = copy.bucket.list() if here else {}
-    strange = [place for place in here if place not in there or not there[place].is_content_of(copy.root / place)]
+    manifests = [place for place in here if rank(place) == MANIFEST]
+    strange = [place for place in manifests if place not in there or not there[place].is_content_of(copy.root / place)]
     if strange:
         raise LakeError(
-            f"the lake in {copy.bucket.url} is another one than that in {copy.root / 'lake'}, which has a {strange[0]} "
-            f"of its own: move that away to use the bucket's, or name another place and {COPY}"
+            f"the lake in {copy.bucket.url} is another one than that in {copy.root / 'lake'}, which has "
+            f"{strange[0]} of its own: move that away to use the bucket's, or name another place and {COPY}"
         )
     stamp(copy)
 
