@@ -34,7 +34,7 @@ FIRST_WAIT = 0.5  # before the second try, doubled for each further one
 LONGEST_WAIT = 8.0
 TIMEOUT = (10.0, 60.0)  # to connect, and for the next part of an answer
 PAGE = 1000  # names in one answer, the most that the service gives
-SHOWN = "items(name,generation,size,crc32c,md5Hash),nextPageToken"
+SHOWN = "items(name,generation,size,crc32c,md5Hash,updated),nextPageToken"
 _PASSING = (408, 429, 500, 502, 503, 504)
 
 
@@ -47,6 +47,7 @@ class Stored:
     size: int
     crc32c: str
     md5: str | None
+    written: float  # seconds since 1970
 
     def is_content_of(self, path: Path) -> bool:
         """Whether the file holds the same bytes."""
@@ -157,7 +158,7 @@ class Bucket:
 
     def _stored(self, blob: Any) -> Stored:
         name = blob.name.removeprefix(self._prefix)
-        return Stored(name, int(blob.generation), int(blob.size), blob.crc32c, blob.md5_hash)
+        return Stored(name, int(blob.generation), int(blob.size), blob.crc32c, blob.md5_hash, blob.updated.timestamp())
 
     def _patiently(self, request: Callable[[], R], what: str) -> R:
         """What a request gives, tried again while the bucket is away; LakeError where that does not pass."""

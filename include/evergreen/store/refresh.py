@@ -7,6 +7,7 @@ at was in the bucket before it, so a reader without a lock never finds one whose
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ class Copy:
         temporary = beside / stored.name.replace("/", "~")
         if self.bucket.get(stored.name, temporary, stored.generation) is None:
             raise Replaced
+        os.utime(temporary, (stored.written, stored.written))  # of pages the newest is shown, and leftovers go when old
         point("mirror.read")
         return Held(stored, temporary, seen)
 
