@@ -17,8 +17,9 @@ TORN = re.compile(r"/\.[^/]+\.[a-z0-9_]{8}$")  # what a write that was killed le
 
 
 # Those of a source need its server, and so does that of messages which cannot be rows: see tests/kills. Those of a
-# clean-up need something to clean up, see tests/gc; those of a search, a backtest and a rebuild are in their tests, and
-# that of a migration in the ledger's, and those of a lake in a bucket in tests/store. Who is alone never comes by that of a lock.
+# clean-up need something to clean up, see tests/gc, and those of a lake in a bucket are in tests/store; those of a
+# search, a backtest and a rebuild are in their tests, and that of a migration in the ledger's. Who is alone never comes
+# by that of a lock.
 SEARCH = named_points("search", "stages/search.py", "builds/search.py", "registry/trials.py")
 OTHERS = named_points("sources", "gc", "backtest", "store", "builds/rebuild.py")
 ELSEWHERE = OTHERS | SEARCH | {"ingest.rejects", "ledger.migrated", "lock.waits"}
