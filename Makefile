@@ -31,7 +31,7 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate bench-gate bench-search secrets compose-demo compose-test check backtest reproduce format setup lock clean
+.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate bench-gate bench-search secrets compose-demo compose-test backup restore check backtest reproduce format setup lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -81,6 +81,13 @@ compose-demo: setup secrets ## replay January to June 2013 on the compose stack,
 
 compose-test: setup ## every check and drill of the compose stack on a real Docker Engine, of which it needs DOCKER_HOST
 	COMPOSE_TEST=1 $(BIN)/pytest -n 0 -p no:cacheprovider --timeout 1800 tests/compose $(ARGS)
+
+backup: ## all that the stack of docker-compose.yaml knows, while it runs (make backup TO=backups)
+	@COMPOSE="$(COMPOSE)" $(PYTHON) deploy/backup.py create --to $(or $(TO),backups)
+
+restore: ## fill an empty stack from a backup and decide all again (make restore FROM=backups/20130401T040000Z FORCE=1)
+	@COMPOSE="$(COMPOSE)" $(PYTHON) deploy/backup.py restore $(or $(FROM),$(error which backup? make restore FROM=backups/...)) \
+		$(if $(FORCE),--force)
 
 check: setup ## style, types, params.yaml, dvc.yaml and dvc.lock, docs, locked packages
 	$(BIN)/ruff check .

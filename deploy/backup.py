@@ -83,15 +83,14 @@ def create(into: Path) -> None:
 def restore(backup: Path, force: bool) -> None:
     """Check the backup, then fill an empty stack from it, start that, and decide all again."""
     manifest = checked(backup)
-    run("stop", *sorted(set(services()) - SERVERS) or ["worker"])
     run("up", "--detach", "--wait", "--no-deps", "postgres")
-    if found := content():
-        if not force:
-            raise SystemExit(
-                f"restore: the stack has {', '.join(found)}: restore into an empty one, which `docker compose down "
-                "--volumes` makes of this one, or say --force (FORCE=1) to take it away"
-            )
-        clear()
+    if (found := content()) and not force:
+        raise SystemExit(
+            f"restore: the stack has {', '.join(found)}, and nothing was changed: restore into an empty one, which "
+            "`docker compose down --volumes` makes of this one, or say --force (FORCE=1) to take it away"
+        )
+    run("stop", *sorted(set(services()) - SERVERS) or ["worker"])
+    clear()
     for role in manifest["roles"]:
         statement = f"DO $$ BEGIN CREATE ROLE {quoted(role)}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
         rows(statement)

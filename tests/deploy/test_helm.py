@@ -23,7 +23,7 @@ HELM = ROOT / "deploy/helm"
 BY_THE_CHART = {"AIRFLOW__CORE__EXECUTOR"}
 PLACES = {
     "EVERGREEN_AIRFLOW_URL", "EVERGREEN_MLFLOW_URL",
-    "AIRFLOW__API__BASE_URL", "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
+    "AIRFLOW__API__BASE_URL", "AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "OPENBLAS_CORETYPE",
 }  # fmt: skip
 BUCKETS = {"EVERGREEN_LAKE_URL", "EVERGREEN_DVC_REMOTE"}
 DEMO = re.compile("AIRFLOW_CONN_EVERGREEN_.*|STORAGE_EMULATOR_HOST|GCSFS_.*")
@@ -154,9 +154,9 @@ def compose() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 
 
-def default(text: str) -> str:
-    """A value of docker-compose.yaml where .env says nothing."""
-    return re.sub(r"\$\{\w+:-([^{}]*)\}", r"\1", text)
+def default(text: str | None) -> str | None:
+    """A value of docker-compose.yaml where .env says nothing; None where it is .env's alone."""
+    return text and re.sub(r"\$\{\w+:-([^{}]*)\}", r"\1", text)
 
 
 def secrets_command(env: Path) -> list[str]:
