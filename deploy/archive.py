@@ -1,10 +1,11 @@
 """A folder of a running stack as a tar, such that whatever a file in it names is in it too; run inside a container.
 
-    python -P deploy/archive.py write /evergreen --hold    prints a line, waits for one, then writes the tar to stdout
+    python -P deploy/archive.py write /evergreen hold      prints a line, waits for one, then writes the tar to stdout
     python -P deploy/archive.py read /evergreen            unpacks the tar from stdin into a folder that has nothing
+    python -P deploy/archive.py facts                      prints that first line alone
 
 Data files never change and are there before anything names them, so what names is taken first and at one moment, and
-data afterwards. With --hold `evergreen gc` is kept away from the first line on: rows that are dumped meanwhile name
+data afterwards. With `hold` `evergreen gc` is kept away from the first line on: rows that are dumped meanwhile name
 files that stay. What belongs to processes that run, and what is made again when it is missing, is left out.
 """
 
@@ -32,9 +33,11 @@ PASSES = 3
 Entry = tuple[str, int, int, int]
 
 
-def main(what: str, folder: str, hold: str = "") -> None:
+def main(what: str, folder: str = "", hold: str = "") -> None:
     """Write or read, as asked."""
-    if what == "read":
+    if what == "facts":
+        print(json.dumps(facts()))
+    elif what == "read":
         read(Path(folder))
     elif hold:
         with kept():

@@ -146,11 +146,8 @@ def clear() -> None:
 
 def warn_of_another_key(manifest: dict[str, Any]) -> None:
     """Say so where .env has another key than the one that Airflow's stored connections are encrypted with."""
-    with held_files() as files:
-        if json.loads(files.stdout.readline())["fernet_key"] != manifest["fernet_key"]:
-            say(
-                ".env has another AIRFLOW__CORE__FERNET_KEY than the backup: Airflow cannot read its stored connections"
-            )
+    if json.loads(finished(once("init", *ARCHIVE, "facts")))["fernet_key"] != manifest["fernet_key"]:
+        say("another AIRFLOW__CORE__FERNET_KEY in .env than in the backup: Airflow cannot read its stored connections")
 
 
 def sha256(path: Path) -> str:
