@@ -149,7 +149,7 @@ Ledger.open(find_home("/"))
 
 def make_bucket() -> None:
     """The buckets of EVERGREEN_LAKE_URL and EVERGREEN_DVC_REMOTE on a stand-in; a real one is made by its owner."""
-    if "STORAGE_EMULATOR_HOST" not in os.environ:
+    if not os.environ.get("STORAGE_EMULATOR_HOST"):
         return
     from google.api_core.exceptions import Conflict
     from google.auth.credentials import AnonymousCredentials

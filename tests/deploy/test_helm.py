@@ -30,8 +30,7 @@ DEMO = re.compile("AIRFLOW_CONN_EVERGREEN_.*|STORAGE_EMULATOR_HOST|GCSFS_.*")
 
 
 def test_the_pods_have_the_settings_of_the_server() -> None:
-    shared = {name: value for name, value in compose()["x-environment"].items() if not DEMO.fullmatch(name)}
-    server = {name: default(value) for name, value in shared.items() if value is not None}  # None: the shell's, if any
+    server = {name: default(value) for name, value in compose()["x-environment"].items() if not DEMO.fullmatch(name)}
     pods = {entry["name"]: entry["value"] for entry in values()["env"]}
     assert pods.keys() == server.keys() - BY_THE_CHART - BUCKETS
     assert {name: pods[name] for name in pods.keys() - PLACES} == {name: server[name] for name in pods.keys() - PLACES}
