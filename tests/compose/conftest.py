@@ -20,7 +20,7 @@ from tests.compose.server import ROOT, Server, weeks
 from tests.faults.drills import drill, table
 
 if "COMPOSE_TEST" not in os.environ:
-    collect_ignore = ["test_loop.py", "test_drills.py", "test_backup.py"]
+    collect_ignore = ["test_drills.py", "test_loop.py", "test_restore.py"]
 
 FOLDER = Path(__file__).parent
 PROJECT = "evergreen-test"
@@ -51,19 +51,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     named = os.environ.get("COMPOSE_FILE", "docker-compose.yaml").split(":")
     made = Server(PROJECT, env, (*named, "tests/compose/override.yaml"))
-    made.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+    made.remove()
     made.compose("build", timeout=3600)
-    # Memory that a container mounts is gone with the last of them: this one is not the stack's, and stays.
-    holder = f"{PROJECT}-holder"
-    made.compose("run", "--detach", "--no-deps", "--name", holder, "web", "sleep", "infinity")
+    hold(made)
     try:
         made.told.append(f"cold start to healthy: {made.up():.0f} s")
         fill(made)
         yield made
     finally:
         if "COMPOSE_TEST_KEEP" not in os.environ:
-            subprocess.run(["docker", "rm", "--force", holder], capture_output=True, check=False)
-            made.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+            made.remove()
+
+
+def hold(server: Server) -> None:
+    """Keep the volume: memory that a container mounts is gone with the last of them. This one is not the stack's."""
+    server.compose("run", "--detach", "--no-deps", "--name", f"{PROJECT}-holder", "web", "sleep", "infinity")
 
 
 def free_port() -> int:

@@ -49,12 +49,15 @@ class Server:
 
     # Commands
 
+    def command(self) -> list[str]:
+        """The command of compose for this stack."""
+        files = [part for name in self.files for part in ("-f", str(ROOT / name))]
+        return [*compose_command(), "-p", self.project, "--env-file", str(self.env), *files, "--profile", "demo"]
+
     def compose(self, *arguments: str, timeout: float = 1200, check: bool = True, text: str | None = None) -> str:
         """`docker compose <arguments>`; its output, or an AssertionError with it."""
-        files = [part for name in self.files for part in ("-f", str(ROOT / name))]
-        command = [*compose_command(), "-p", self.project, "--env-file", str(self.env), *files, "--profile", "demo"]
         run = subprocess.run(
-            [*command, *arguments], input=text, capture_output=True, text=True, timeout=timeout, check=False,
+            [*self.command(), *arguments], input=text, capture_output=True, text=True, timeout=timeout, check=False,
             env={name: value for name, value in os.environ.items() if name not in self.settings()},
         )  # fmt: skip
         assert run.returncode == 0 or not check, f"compose {' '.join(arguments)}:\n{run.stdout}\n{run.stderr}"
@@ -92,6 +95,13 @@ class Server:
         """`docker <arguments>`."""
         run = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=300)
         return run.stdout.strip()
+
+    def remove(self) -> None:
+        """Take the stack away with all that it keeps, and whatever else was run in its name."""
+        found = self.engine("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
+        if found:
+            self.engine("rm", "--force", *found.split())
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
 
     def up(self) -> float:
         """Start what is not running, and return when all is healthy; the seconds that this took."""

@@ -135,7 +135,8 @@ def test_trials_of_a_search_land_on_both_workers(server: Server, record_property
         server.inside("scheduler", "git", "-C", CLONE, "reset", "--quiet", "--hard", head)
     hosts = {task: host for task, (_, host) in server.tries(run).items() if task.startswith("search.trial")}
     assert len(set(hosts.values())) == 2, hosts
-    assert json.loads(shown(server, moment, "search.json"))["params"]
+    found = json.loads(shown(server, moment, "search.json"))
+    assert (found["planned"], len(found["trials"])) == (8, 9)  # and number 0, the options as they are
     record_property("drill", "a search of eight trials")
     record_property("outcome", "trials on both workers")
 

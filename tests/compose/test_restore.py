@@ -1,0 +1,61 @@
+"""A backup of the stack while a run is under way, brought back into an empty one: the last of the drills."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.compose.conftest import hold
+from tests.compose.server import CLONE, ROOT, Server, weeks
+
+
+def backup(server: Server, *arguments: str | Path) -> str:
+    """What `make backup` and `make restore` call, for this stack."""
+    run = subprocess.run(
+        [sys.executable, ROOT / "deploy" / "backup.py", *arguments],
+        env=os.environ | {"COMPOSE": shlex.join(server.command())}, cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+def known(server: Server) -> list[object]:
+    """What a restored stack must have again."""
+    return [
+        server.sql("evergreen", "select id, verdict, created_at from decisions order by seq"),
+        server.sql("evergreen", "select build, decision from promotions order by seq"),
+        server.sql("mlflow", "select count(*) from model_versions"),
+        server.inside("scheduler", "git", "-C", CLONE, "for-each-ref", "refs/tags"),
+        server.inside(
+            "scheduler", "sh", "-c", "cd /evergreen/home/lake && find . -name '*.parquet' | sort | xargs sha256sum"
+        ),
+    ]
+
+
+def test_a_backup_of_a_running_stack_is_brought_back(
+    server: Server, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    before = known(server)
+    run = server.trigger("retrain", weeks(3), force=True)
+    server.wait_for(run, "train", "running")
+    backup(server, "create", "--to", tmp_path)
+    server.ended(run)
+    (made,) = [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    server.remove()
+    hold(server)
+    said = backup(server, "restore", made)
+    assert "same" in said, said
+    assert known(server) == before
+    build = server.build_of(weeks(1))
+    assert "byte-identical" in server.inside("scheduler", "evergreen", "reproduce", build)
+    again = server.run("retrain", weeks(3), force=True)  # the one that was under way: nothing of it is in the way
+    server.require_one_of_each(weeks(3))
+    size = sum(path.stat().st_size for path in made.iterdir()) / 1e6
+    record_property("drill", "a backup while a retrain runs, restored into an empty stack")
+    record_property("outcome", f"{size:.0f} MB; every decision made again the same; the run that was cut off ran again")
+    record_property("undisturbed", server.undisturbed)
+    record_property("disturbed", again)
