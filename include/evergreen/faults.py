@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections import Counter
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
-_passed: Counter[str] = Counter()
+_passed: dict[str, Iterator[int]] = {}  # several threads may pass a point: each next() is another number
 _ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
@@ -23,9 +24,9 @@ def point(name: str) -> None:
     sys.audit("evergreen.point", name)
     wanted, folder = os.environ.get("EVERGREEN_KILL_AT"), os.environ.get("EVERGREEN_FAULTS")
     if wanted:
-        _passed[name] += 1
+        passing = next(_passed.setdefault(name, count(1)))
         target, _, time = wanted.partition(":")
-        if target == name and _passed[name] == int(time or 1):
+        if target == name and passing == int(time or 1):
             os.kill(os.getpid(), signal.SIGKILL)
     if folder:
         _act(Path(folder) / name)
