@@ -61,7 +61,8 @@ def test_killed_in_the_middle_it_goes_on(filled: Project, lake_bucket: Bucket) -
     with pytest.raises(LakeError, match="evergreen lake copy"):
         filled.refresh()
     copied = copy_lake(filled.home)
-    assert (copied.there, copied.copied + copied.there) == (there, len(here(filled)) + 3)
+    assert copied.there >= there, "what was on its way when it was killed may have arrived since"
+    assert (copied.copied > 0, copied.copied + copied.there) == (True, len(here(filled)) + 3)
     assert copy_lake(filled.home).copied == 0
     filled.refresh()
     assert here(filled) == in_bucket(lake_bucket)
