@@ -12,6 +12,8 @@ from pathlib import Path
 from tests.compose.conftest import hold
 from tests.compose.server import CLONE, ROOT, Server, weeks
 
+HASHES = "find . -name '*.parquet' | sort | xargs sha256sum"
+
 
 def backup(server: Server, *arguments: str | Path) -> str:
     """What `make backup` and `make restore` call, for this stack."""
@@ -30,9 +32,7 @@ def known(server: Server) -> list[object]:
         server.sql("evergreen", "select build, decision from promotions order by seq"),
         server.sql("mlflow", "select count(*) from model_versions"),
         server.inside("scheduler", "git", "-C", CLONE, "for-each-ref", "refs/tags"),
-        server.inside(
-            "scheduler", "sh", "-c", "cd /evergreen/home/lake && find . -name '*.parquet' | sort | xargs sha256sum"
-        ),
+        server.inside("scheduler", "sh", "-c", f"cd /evergreen/home/lake && {HASHES}"),
     ]
 
 
