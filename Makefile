@@ -31,7 +31,7 @@ export EVERGREEN_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate bench-gate bench-search secrets compose-demo compose-test backup restore check backtest reproduce format setup lock clean
+.PHONY: help demo up down status test drill drill-kill bench-ingest bench-evaluate bench-gate bench-search secrets compose-demo compose-test compose-test-gs backup restore check backtest reproduce format setup lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -81,6 +81,10 @@ compose-demo: setup secrets ## replay January to June 2013 on the compose stack,
 
 compose-test: setup ## every check and drill of the compose stack on a real Docker Engine, of which it needs DOCKER_HOST
 	COMPOSE_TEST=1 $(BIN)/pytest -n 0 -p no:cacheprovider --timeout 1800 tests/compose $(ARGS)
+
+compose-test-gs: setup ## the same for a lake and a DVC remote in a bucket of the emulator, without the drills
+	COMPOSE_TEST=1 COMPOSE_TEST_LAKE=gs $(BIN)/pytest -n 0 -p no:cacheprovider --timeout 1800 \
+		tests/compose/test_loop.py tests/compose/test_restore.py $(ARGS)
 
 backup: ## all that the stack of docker-compose.yaml knows, while it runs (make backup TO=backups)
 	@COMPOSE="$(COMPOSE)" $(PYTHON) deploy/backup.py create --to $(or $(TO),backups)

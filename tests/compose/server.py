@@ -14,12 +14,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evergreen.local.api import AirflowApi, Run
+from evergreen.errors import ServerError
+from evergreen.local.api import ENDED, AirflowApi, Run
 from evergreen.paths import Home
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +47,8 @@ class Server:
     env: Path
     files: tuple[str, ...]
     undisturbed: float = 0.0  # seconds of a retrain that nothing disturbs
-    told: list[str] = field(default_factory=list)
+    started: float | None = None  # seconds of a first start, from nothing to healthy
+    moments: Iterator[int] | None = None
 
     # Commands
 
@@ -170,9 +173,10 @@ class Server:
         return self.seconds(run)
 
     def ended(self, run: Run, timeout: float = RUN_SECONDS) -> None:
-        """Return when a run has succeeded."""
+        """Return when a run has succeeded; that Airflow does not answer for a while is part of some drills."""
         with self.api() as api:
-            api.wait(run, timeout)
+            until(lambda: answered(lambda: api.run(run.dag, run.id).state in ENDED), timeout, f"{run} does not end")
+            api.wait(run, 30)  # which says what failed
 
     def seconds(self, run: Run) -> float:
         """How long a run took, by Airflow's own clock."""
@@ -189,13 +193,24 @@ class Server:
             task if index == "-1" else f"{task}[{index}]": (int(number), host) for task, index, number, host in rows
         }
 
+    def quiet(self) -> None:
+        """Return when no run is under way."""
+        asked = "select count(*) from dag_run where state in ('running', 'queued')"
+        until(lambda: self.sql("airflow", asked) == [["0"]], RUN_SECONDS, "runs are still under way")
+
     def wait_for(self, run: Run, task: str, *states: str) -> None:
         """Return when a task of a run is in one of the states."""
         with self.api() as api:
             until(
-                lambda: any(one.id == task and one.state in states for one in api.tasks(run)),
+                lambda: answered(lambda: any(one.id == task and one.state in states for one in api.tasks(run))),
                 RUN_SECONDS, f"`{task}` does not get {' or '.join(states)}",
             )  # fmt: skip
+
+    def moment(self) -> datetime:
+        """A moment that no build has yet, at which more is known than at the one before: so that a retrain trains."""
+        if self.moments is None:
+            self.moments = count(len(self.inside("scheduler", "git", "-C", CLONE, "tag").split()))
+        return weeks(1) + timedelta(days=next(self.moments), hours=12)
 
     # What came of it
 
@@ -229,6 +244,14 @@ class Server:
             run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
             found[line.removeprefix(f"{self.project}-")] = float(run.stdout.strip() or 0)
         return found
+
+
+def answered(ask: Callable[[], bool]) -> bool:
+    """What is asked of a server; False where it does not answer, or not sensibly."""
+    try:
+        return ask()
+    except ServerError:
+        return False
 
 
 def until(found: Callable[[], T | None], seconds: float, otherwise: str) -> T:

@@ -1,14 +1,13 @@
 """What may happen to a server and its parts while the loop runs: nothing is lost, nothing is doubled, it ends in time.
 
-Each drill has a week of its own, so that each trains: a build of the same rows would come from the cache.
+Each drill has a moment of its own, so that each trains: a build of the same rows would come from the cache.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import count
 from typing import Any
 
 import pytest
@@ -19,13 +18,14 @@ from tests.compose.server import LATE, Server, weeks
 
 Record = Callable[[str, object], None]
 OUTAGE = 25.0
-_numbers = count()
 
 
 @pytest.fixture
-def moment() -> datetime:
-    """A moment of its own, at which one more hour's rows are known than at the one before."""
-    return weeks(2).replace(hour=6 + next(_numbers))
+def moment(server: Server) -> Iterator[datetime]:
+    """A moment of its own; whatever a drill that failed has left is over before the next."""
+    yield server.moment()
+    server.healthy()
+    server.quiet()
 
 
 def told(record: Record, server: Server, run: Run, done: str, outcome: str = "") -> None:

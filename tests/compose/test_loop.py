@@ -106,6 +106,15 @@ def test_two_that_initialize_at_the_same_time_take_turns(server: Server) -> None
     server.inside("scheduler", "rm", "-rf", "/evergreen/second", "/evergreen/second-home")
 
 
+def test_lake_and_remote_are_where_the_settings_say(server: Server) -> None:
+    said = server.inside("scheduler", "evergreen", "lake", "where")
+    there = server.settings().get("EVERGREEN_LAKE_URL", "/evergreen/home/lake")
+    assert there in said
+    build = server.build_of(weeks(0))
+    remote = server.inside("scheduler", "sh", "-c", f"cd /evergreen/home/builds/flights/{build} && dvc remote list")
+    assert server.settings().get("EVERGREEN_DVC_REMOTE", "/evergreen/home/dvc/remote") in remote
+
+
 def test_two_workers_share_the_tasks(server: Server) -> None:
     rows = server.sql("airflow", "select distinct hostname from task_instance where hostname <> ''")
     assert {name for (name,) in rows} == {one[:12] for one in server.containers("worker")}
@@ -113,7 +122,7 @@ def test_two_workers_share_the_tasks(server: Server) -> None:
 
 def test_a_worktree_that_is_gone_is_made_again_from_tag_and_remote(server: Server) -> None:
     """On another machine there would be neither worktree nor cache: only the tag and the DVC remote."""
-    build = server.build_of(weeks(1))
+    build = server.build_of(weeks(0))
     before = server.inside("scheduler", "git", "-C", CLONE, "rev-parse", f"build/flights/{build}")
     server.inside("worker", "rm", "-rf", f"/evergreen/home/builds/flights/{build}", "/evergreen/home/dvc/cache")
     code = "from evergreen.builds.worktree import ensure_build; from evergreen.project import Project\n"
@@ -127,7 +136,7 @@ def test_a_worktree_that_is_gone_is_made_again_from_tag_and_remote(server: Serve
 def test_trials_of_a_search_land_on_both_workers(server: Server, record_property: Record) -> None:
     head = server.inside("scheduler", "git", "-C", CLONE, "rev-parse", "HEAD").strip()
     server.python(SEARCH)
-    moment = weeks(2).replace(hour=3)
+    moment = server.moment()
     try:
         run = server.trigger("retrain", moment, force=True, search=True)
         server.ended(run)
@@ -146,6 +155,8 @@ def test_the_memory_of_each_service_is_told(server: Server, record_property: Rec
     record_property("drill", "memory by service, MB (PSS)")
     each = ", ".join(f"{name} {size:.0f}" for name, size in sorted(found.items()))
     record_property("outcome", f"{each}; together {sum(found.values()):.0f}")
+    if server.started is not None:
+        record_property("disturbed", f"started in {server.started:.0f}")
     assert all(size > 0 for size in found.values()), found
 
 

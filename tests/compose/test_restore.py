@@ -19,7 +19,8 @@ def backup(server: Server, *arguments: str | Path) -> str:
     """What `make backup` and `make restore` call, for this stack."""
     run = subprocess.run(
         [sys.executable, ROOT / "deploy" / "backup.py", *arguments],
-        env=os.environ | {"COMPOSE": shlex.join(server.command())}, cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {"COMPOSE": shlex.join(server.command())}, cwd=ROOT, check=False,
+        capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout + run.stderr
@@ -40,7 +41,8 @@ def test_a_backup_of_a_running_stack_is_brought_back(
     server: Server, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     before = known(server)
-    run = server.trigger("retrain", weeks(3), force=True)
+    moment = server.moment()
+    run = server.trigger("retrain", moment, force=True)
     server.wait_for(run, "train", "running")
     backup(server, "create", "--to", tmp_path)
     server.ended(run)
@@ -50,10 +52,10 @@ def test_a_backup_of_a_running_stack_is_brought_back(
     said = backup(server, "restore", made)
     assert "same" in said, said
     assert known(server) == before
-    build = server.build_of(weeks(1))
+    build = server.build_of(weeks(0))
     assert "byte-identical" in server.inside("scheduler", "evergreen", "reproduce", build)
-    again = server.run("retrain", weeks(3), force=True)  # the one that was under way: nothing of it is in the way
-    server.require_one_of_each(weeks(3))
+    again = server.run("retrain", moment, force=True)  # the one that was under way: nothing of it is in the way
+    server.require_one_of_each(moment)
     size = sum(path.stat().st_size for path in made.iterdir()) / 1e6
     record_property("drill", "a backup while a retrain runs, restored into an empty stack")
     record_property("outcome", f"{size:.0f} MB; every decision made again the same; the run that was cut off ran again")
