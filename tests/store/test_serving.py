@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from evergreen.errors import RegistryError
-from evergreen.files import fetch, write_atomic
+from evergreen.files import fetch, remove, write_atomic
 from evergreen.gc.lake import RawOrphans
 from evergreen.gc.reports import MonitorReports
 from evergreen.gc.scene import Scene
@@ -78,6 +78,9 @@ def test_evidence_is_at_hand_wherever_it_was_stored(hosts: tuple[Project, Projec
     sha256 = store_evidence(first.home, rows)
     assert isinstance(load_evidence(second.home, sha256), pa.Table)
     assert store_evidence(second.home, rows) == sha256
+    remove(second.home.evidence / f"{sha256}.parquet")  # as a clean-up does, if no decision names it
+    assert store_evidence(first.home, rows) == sha256
+    assert isinstance(load_evidence(second.home, sha256), pa.Table)
     with pytest.raises(RegistryError, match="is missing"):
         load_evidence(second.home, "0" * 64)
 

@@ -93,9 +93,7 @@ def store_evidence(home: Home, rows: pa.Table) -> str:
     pq.write_table(table.combine_chunks(), stream, **WRITER)
     content = stream.getvalue()
     sha256 = hashlib.sha256(content).hexdigest()
-    path = home.evidence / f"{sha256}.parquet"
-    if not path.exists():
-        write_atomic(path, content)
+    write_atomic(home.evidence / f"{sha256}.parquet", content)  # also again: in a bucket it may have been cleaned up
     return sha256
 
 
