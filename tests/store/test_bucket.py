@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evergreen.errors import EvergreenError, LakeError
-from evergreen.files import write_atomic
+from evergreen.files import remove, write_atomic
 from evergreen.lake.manifests import Conflict, DataFile, commit, read_manifests
 from evergreen.lake.raw import raw_folder
 from evergreen.project import Project
@@ -166,6 +166,18 @@ def test_a_record_that_another_run_wrote_since_it_was_read_is_not_overwritten_an
     assert lake_bucket.read(f"{PREFIX}reports/small/w/monitor.html") == b"2"
     assert store_of(one.lake).fetch(one.home.reports("small") / "w/monitor.html")
     assert (one.home.reports("small") / "w/monitor.html").read_text() == "2"
+
+
+@pytest.mark.parametrize("table", ["jobs", "ledger", "reports"])
+def test_a_record_may_be_replaced_and_go_whatever_its_table_is_called(
+    project: Project, lake_bucket: Bucket, table: str
+) -> None:
+    record = project.lake / "validation" / table / "x.json"
+    for text in ("1", "2"):
+        write_atomic(record, text)
+    remove(record)
+    project.refresh()
+    assert here(project) == in_bucket(lake_bucket) == {}
 
 
 def test_an_evening_with_nothing_new_is_a_few_requests(project: Project, proxy: Proxy) -> None:

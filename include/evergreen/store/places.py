@@ -34,7 +34,7 @@ def rank(place: str) -> int:
         return NEWEST
     if not place.endswith(".json") or _is_page(parts):
         return DATA
-    return MANIFEST if parts[-2] == "ledger" else RECORD
+    return MANIFEST if parts[-2] == "ledger" and parts[2] != "validation" else RECORD  # a table may be named so
 
 
 def rule(place: str) -> Rule:
