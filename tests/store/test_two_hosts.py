@@ -9,6 +9,7 @@ from threading import Barrier, Thread
 
 import pytest
 
+from evergreen.files import remove, write_atomic
 from evergreen.lake.manifests import Conflict, DataFile, commit, read_manifests
 from evergreen.lake.raw import find_orphans, raw_folder
 from evergreen.project import Project
@@ -72,6 +73,20 @@ def test_a_file_that_was_altered_here_is_brought_again(hosts: tuple[Project, Pro
         path.write_bytes(b"?")
     snapshot(first, AS_OF)
     assert here(first) == in_bucket(lake_bucket)
+
+
+def test_a_record_that_is_deleted_while_it_is_brought_goes_the_next_time(
+    hosts: tuple[Project, Project], lake_bucket: Bucket
+) -> None:
+    first, second = hosts
+    record = first.lake / "validation" / "jobs" / "x.json"
+    write_atomic(record, "1")
+    second.refresh()
+    write_atomic(record, "22")
+    with in_the_middle("mirror.read", lambda: remove(record)):
+        second.refresh()
+    second.refresh()
+    assert here(second) == in_bucket(lake_bucket) == {}
 
 
 def test_of_many_hosts_one_commits_a_manifest_and_the_others_find_it(

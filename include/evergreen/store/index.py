@@ -111,11 +111,14 @@ class Index:
             _note(connection, name, generation, path)
 
     def drop(self, name: str, path: Path, seen: Look | None = None) -> None:
-        """Delete a file whose object is gone, unless it looks otherwise than it was `seen`; and forget the object."""
+        """Delete a file whose object is gone, and forget the object; nothing where it looks otherwise than `seen`.
+
+        Then somebody here put another one in its place, which the next listing has or has not.
+        """
         with self._writing() as connection:
-            if seen is None or Look.at(path) == seen:
+            if seen is None or Look.at(path) in (None, seen):
                 path.unlink(missing_ok=True)
-            connection.execute("DELETE FROM objects WHERE name = ?", (name,))
+                connection.execute("DELETE FROM objects WHERE name = ?", (name,))
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
