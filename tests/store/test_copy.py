@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from evergreen.errors import EvergreenError, LakeError
 from evergreen.files import write_atomic
 from evergreen.project import Project
 from evergreen.stages.ingest import ingest
-from evergreen.store.copy import copy_lake
+from evergreen.store.copy import copy_lake, fetch_lake
 from tests.buckets import Bucket
 from tests.store.hosts import AS_OF, Make, drop, here, in_bucket, killed, work
 from tests.stores import PREFIX
@@ -37,7 +38,13 @@ def filled(make_project: Make, lake_bucket: Bucket, monkeypatch: pytest.MonkeyPa
 def test_a_lake_in_the_home_is_not_left_behind_and_a_command_brings_it(
     filled: Project, lake_bucket: Bucket, make_project: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for refused in (filled.refresh, partial(ingest, filled, "jobs", AS_OF), partial(ingest, filled, "jobs", AS_OF)):
+    write = partial(write_atomic, filled.home.evidence / "new.parquet", "")
+    for refused in (
+        write,
+        filled.refresh,
+        partial(ingest, filled, "jobs", AS_OF),
+        partial(ingest, filled, "jobs", AS_OF),
+    ):
         with pytest.raises(LakeError, match=r"no lake in gs://.* yet.* bring it there by `evergreen lake copy`"):
             refused()
     assert lake_bucket.contents() == {}
@@ -54,8 +61,31 @@ def test_a_lake_in_the_home_is_not_left_behind_and_a_command_brings_it(
     assert "gs://" in CliRunner().invoke(app, ["lake", "where"], catch_exceptions=False).stdout
 
 
-def test_killed_in_the_middle_it_goes_on(filled: Project, lake_bucket: Bucket) -> None:
+def test_the_way_back_brings_what_other_hosts_wrote(
+    filled: Project, lake_bucket: Bucket, make_project: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_lake(filled.home)
+    other = make_project(root=tmp_path / "other")
+    monkeypatch.chdir(other.root)
+    told = CliRunner().invoke(app, ["lake", "fetch"], catch_exceptions=False)
+    assert told.stdout == f"all that is in gs://{lake_bucket.name}/{PREFIX} is in {other.home.root}\n"
+    monkeypatch.delenv("EVERGREEN_LAKE_URL")
+    with pytest.raises(EvergreenError, match="run `evergreen lake fetch` with it set"):
+        Project.load(other.root)
+    shutil.rmtree(other.home.mirror)
+    assert here(Project.load(other.root)) == here(filled)
+    for place in ("reports/small/w/drift.html", "cards/small/b.html", "evidence/e.parquet"):
+        assert (other.home.root / place).read_text() == place
+    with pytest.raises(EvergreenError, match="EVERGREEN_LAKE_URL does not name a bucket"):
+        fetch_lake(other.home)
+
+
+def test_killed_in_the_middle_it_goes_on(
+    filled: Project, lake_bucket: Bucket, make_project: Make, tmp_path: Path
+) -> None:
     assert killed("lake.copied:5", partial(copy_lake, filled.home))
+    with pytest.raises(LakeError, match=r"is not whole, it has no format\.json: run `evergreen lake copy`"):
+        ingest(make_project(root=tmp_path / "other"), "jobs", AS_OF)
     there = len(lake_bucket.contents())
     assert 5 <= there < len(here(filled)) + 3
     with pytest.raises(LakeError, match="evergreen lake copy"):

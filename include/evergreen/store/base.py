@@ -97,7 +97,7 @@ def require_store(home: Home) -> None:
     if url := Index(home.mirror).url():
         raise EvergreenError(
             f"the lake in {home.root} is a copy of one in a bucket: set {VARIABLE}={url}, as wherever else the loop "
-            f"runs. To leave the bucket and go on with this copy alone, run `evergreen status` once with it set, then "
+            f"runs. To leave the bucket and go on with this copy alone, run `evergreen lake fetch` with it set, then "
             f"remove {home.mirror}"
         )
 

@@ -17,7 +17,8 @@ FORMAT = 1
 def claim(copy: Copy) -> None:
     """Note that the home's lake is in the bucket, and begin it there where neither has one.
 
-    Raises LakeError where the home has a lake that the bucket does not have, and for a bucket of a newer format.
+    Raises LakeError where the home has a lake that the bucket does not have, where the bucket has half of one, and for
+    a bucket of a newer format.
     """
     if copy.index.url() == copy.bucket.url:
         return
@@ -27,6 +28,11 @@ def claim(copy: Copy) -> None:
         raise LakeError(
             f"there is no lake in {copy.bucket.url} yet, but there is one in {copy.root / 'lake'}: {COPY}. For a new "
             "one, give the loop a home of its own (EVERGREEN_HOME)"
+        )
+    if not stamped and copy.bucket.list("lake/"):
+        raise LakeError(
+            f"the lake in {copy.bucket.url} is not whole, it has no {STAMP}: run `evergreen lake copy` in the home "
+            "that it comes from, or restore that object"
         )
     there = copy.bucket.list() if here else {}
     manifests = [place for place in here if rank(place) == MANIFEST]

@@ -1,4 +1,4 @@
-"""`evergreen lake`: where the lake is, and the way into a bucket."""
+"""`evergreen lake`: where the lake is, and the way into a bucket and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 from evergreen.project import Project, find_home
 
-lakes = typer.Typer(no_args_is_help=True, help="Where the lake is, and the way into a bucket.")
+lakes = typer.Typer(no_args_is_help=True, help="Where the lake is, and the way into a bucket and back.")
 
 
 @lakes.command("where")
@@ -29,3 +29,12 @@ def copy_all() -> None:
     with Console(stderr=True).status("looking at what is there") as status:
         done = copy_lake(find_home(), lambda count, of: status.update(f"{count:,} of {of:,} files"))
     typer.echo(f"{done.copied:,} files copied to {done.url}, {done.there:,} were there")
+
+
+@lakes.command("fetch")
+def fetch_all() -> None:
+    """Bring all that the bucket has into the home, so that the loop can go on there without it."""
+    from evergreen.store.copy import fetch_lake
+
+    home = find_home()
+    typer.echo(f"all that is in {fetch_lake(home)} is in {home.root}")

@@ -1,4 +1,4 @@
-"""From a home to the bucket that EVERGREEN_LAKE_URL names: lake, reports, cards and evidence of every use case.
+"""From a home to the bucket that EVERGREEN_LAKE_URL names, and back: lake, reports, cards, evidence of every use case.
 
 What points at others comes after them and the stamp last, so a copy that was interrupted counts for nothing and goes
 on where it stopped. What is there already is left, and has to be the same.
@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict
 from evergreen.errors import EvergreenError, LakeError
 from evergreen.faults import point
 from evergreen.paths import Home
-from evergreen.store.base import VARIABLE
+from evergreen.store.base import VARIABLE, store_of
 from evergreen.store.bucket import Bucket, Stored
 from evergreen.store.claim import is_stamped, local, stamp
 from evergreen.store.index import Index
-from evergreen.store.places import rank, rule
+from evergreen.store.places import SHARED, rank, rule
 from evergreen.store.refresh import THREADS, Copy
 
 Progress = Callable[[int, int], None]  # files that are there, of how many
@@ -42,10 +42,7 @@ def copy_lake(home: Home, progress: Progress = lambda *_: None) -> Copied:
 
     Raises LakeError where the bucket has another file under the name of one here, or was written by newer code.
     """
-    url = os.environ.get(VARIABLE)
-    if not url:
-        raise EvergreenError(f"{VARIABLE} does not name a bucket: set it to a place such as gs://bucket/prefix")
-    copy = Copy(Bucket(url), Index(home.mirror), home.root)
+    copy = Copy(Bucket(_url()), Index(home.mirror), home.root)
     is_stamped(copy)
     listed, places = copy.bucket.list(), local(copy)
     missing = [place for place in places if not _is_there(copy, place, listed.get(place))]
@@ -57,6 +54,21 @@ def copy_lake(home: Home, progress: Progress = lambda *_: None) -> Copied:
                 progress(done, len(places))
     stamp(copy)
     return Copied(url=copy.bucket.url, copied=len(missing), there=len(places) - len(missing))
+
+
+def fetch_lake(home: Home) -> str:
+    """Bring all that the bucket has and the home lacks; where it was."""
+    url = _url()
+    for folder in (home.root / top for top in SHARED):
+        store_of(folder).refresh(folder)
+    return url
+
+
+def _url() -> str:
+    url = os.environ.get(VARIABLE)
+    if not url:
+        raise EvergreenError(f"{VARIABLE} does not name a bucket: set it to a place such as gs://bucket/prefix")
+    return url
 
 
 def _is_there(copy: Copy, place: str, stored: Stored | None) -> bool:

@@ -31,10 +31,10 @@ class Mirror:
         Raises LakeError where other bytes than these are there under a name that never changes, or were written since
         this host last looked.
         """
-        place = self._place(path)
-        before = 0 if rule(place) == "once" else self._copy.index.generation(place)
+        place, copy = self._place(path), self._copy
+        before = 0 if rule(place) == "once" else copy.index.generation(place)
         for _ in range(ROUNDS):
-            generation = self._bucket.put(place, temporary, before)
+            generation = copy.bucket.put(place, temporary, before)
             if generation is None:
                 generation, before = self._instead(place, temporary, before)
             if generation is not None:
