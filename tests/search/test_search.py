@@ -130,6 +130,21 @@ def test_workers_whose_locks_are_rows_run_each_trial_once(
     assert shared.search.read_bytes() == alone.search.read_bytes()
 
 
+def test_the_trial_of_a_worker_that_is_lost_with_its_host_is_run_by_who_is_left(
+    make_search: MakeSearch, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, store = make_search(GRID), in_postgres(postgres_server)
+    monkeypatch.setenv("EVERGREEN_LEDGER_URL", store.url)
+    monkeypatch.setenv("EVERGREEN_LOCK_LEASE", "10")
+    search(project, "plan")
+    lost = in_process(project, "--step", "trials", EVERGREEN_KILL_AT="search.fold")
+    _, err = lost.communicate()
+    assert lost.returncode == -signal.SIGKILL, err
+    store.run("UPDATE locks SET host = 'elsewhere'")
+    search(project, "trials")
+    assert search(project, "choose").ended == len(plan_search(project).numbers)
+
+
 def test_parallel_processes_are_started_by_the_command_itself(make_search: MakeSearch) -> None:
     alone = make_search(GRID)
     shared = make_search(GRID.replace("method: grid", "parallel: 2, method: grid"), "shared")

@@ -25,6 +25,10 @@ _STORES = "stores"
 class Locks(Protocol):
     """What holds the locks."""
 
+    @property
+    def outlives(self) -> float:
+        """How many seconds a lock may outlive a process that is killed."""
+
     def take(self, name: str, timeout: float, shared: bool = False) -> AbstractContextManager[bool]:
         """Hold the lock `name`, alone or with all that share it; False where it was not free for `timeout` seconds."""
 
@@ -50,9 +54,13 @@ def lock_here(home: Home, name: str, timeout: float = _PATIENCE) -> Iterator[Non
 
 
 @contextmanager
-def attempt(home: Home, name: str) -> Iterator[bool]:
-    """Hold the lock `name` if nobody else does; False, at once, where somebody does."""
-    with _locks(home).take(name, 0) as held:
+def attempt(home: Home, name: str, outwait: bool = False) -> Iterator[bool]:
+    """Hold the lock `name` if nobody else does; False, at once, where somebody does.
+
+    With `outwait` only once it is sure that somebody lives: a lock may outlive who is killed on another host.
+    """
+    locks = _locks(home)
+    with locks.take(name, locks.outlives if outwait else 0) as held:
         yield held
 
 

@@ -19,6 +19,8 @@ _TICK = 0.05
 class Files:
     """The locks of one home."""
 
+    outlives = 0.0
+
     def __init__(self, home: Home) -> None:
         self._home = home
         home.locks.mkdir(parents=True, exist_ok=True)

@@ -69,6 +69,11 @@ class Rows:
     def __init__(self, engine: Engine, lease: float) -> None:
         self._engine, self._lease = engine, lease
 
+    @property
+    def outlives(self) -> float:
+        """The lease of a process of another host, of which nobody here knows that it was killed."""
+        return self._lease
+
     @contextmanager
     def take(self, name: str, timeout: float, shared: bool = False) -> Iterator[bool]:
         """Hold the lock `name`, alone or with all that share it; False where it was not free for `timeout` seconds.

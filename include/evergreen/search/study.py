@@ -115,10 +115,13 @@ class Study:
         discard(self._home, self._name)
 
     @contextmanager
-    def claimed(self, number: int) -> Iterator[Running | None]:
-        """The trial of that number, to be run by this process; None where it has ended, or another process runs it."""
+    def claimed(self, number: int, outwait: bool = False) -> Iterator[Running | None]:
+        """The trial of that number, to be run by this process; None where it has ended, or another process runs it.
+
+        With `outwait` one is waited for that may have been killed, as `attempt` does.
+        """
         with ExitStack() as held:
-            if not held.enter_context(attempt(self._home, f"{self._name}/{number}")):
+            if not held.enter_context(attempt(self._home, f"{self._name}/{number}", outwait)):
                 yield None
                 return
             study, direction = self._studies[min(number, 1)], sign(self._plan.metric)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from evergreen.errors import EvergreenError
@@ -37,16 +37,22 @@ def work(project: Project, plan: Plan, study: Study, show: Callable[[str], None]
     from evergreen.registry.trials import watched
 
     with one_thread(), watched(project) as watch:
-        for number in plan.numbers:
-            if number and study.is_over():
-                log.warning("the budget of the search is spent: it ends with the best so far")
-                return
-            if number in study.finished():
-                continue
-            with study.claimed(number) as trial:
-                if trial is not None:
+        left: Sequence[int] = plan.numbers
+        for outwait in (False, True):  # at last, those of workers that may have been lost
+            elsewhere = []
+            for number in left:
+                if number and study.is_over():
+                    log.warning("the budget of the search is spent: it ends with the best so far")
+                    return
+                if number in study.finished():
+                    continue
+                with study.claimed(number, outwait) as trial:
+                    if trial is None:
+                        elsewhere.append(number)
+                        continue
                     _run(plan, study, trial, watch)
                     show(_told(plan, study, number))
+            left = elsewhere
 
 
 def _told(plan: Plan, study: Study, number: int) -> str:

@@ -10,11 +10,8 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, select
 
-REVISIONS = (
-    "0001",
-    "0002",
-    "0003",
-)  # oldest first; Alembic is imported only where the ledger is not at the last of them
+# Oldest first; Alembic is imported only where the ledger is not at the last of them.
+REVISIONS = ("0001", "0002", "0003")
 VERSION_TABLE = "ledger_version"
 _ADVISORY = 6_872_413_590_021  # of PostgreSQL's locks by number, the one that migrating takes
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", Text))
