@@ -46,12 +46,17 @@ def test_a_finished_build_comes_back_from_its_tag_and_the_bucket(
 
 
 @NEEDED
-def test_it_takes_the_place_of_a_committed_one(remote: Bucket, project: Project) -> None:
-    (project.root / ".dvc" / "config.local").write_text("['remote \"local\"']\n    projectname = ours\n")
-    config = (open_build(project, AS_OF).worktree / ".dvc" / "config.local").read_text()
-    assert f'url = "gs://{remote.name}/team/dvc"' in config
-    assert 'allow_anonymous_login = "true"' in config
-    assert "projectname = ours" in config
+def test_it_takes_the_place_of_one_whose_options_are_of_another_service(
+    remote: Bucket, build: Build, project: Project
+) -> None:
+    (project.root / ".dvc" / "config.local").write_text(
+        "['remote \"local\"']\n    url = s3://ours/dvc\n    access_key_id = ours\n"
+    )
+    for stage in ("features", "train"):
+        run_stage(build, stage)
+    commit_build(build)
+    assert b"rows of January" in remote.contents("team/dvc/files/md5/").values()
+    assert "access_key_id = ours" in (build.worktree / ".dvc" / "config.local").read_text()
 
 
 @NEEDED

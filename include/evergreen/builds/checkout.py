@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evergreen.builds.git import git
 from evergreen.builds.records import Clone
-from evergreen.builds.remote import remote_options
+from evergreen.builds.remote import NAME, remote_options
 from evergreen.errors import BuildError
 from evergreen.files import write_atomic
 
@@ -51,8 +51,8 @@ def configure_dvc(clone: Clone, build: str) -> None:
     """Point the worktree's DVC at the home's cache, scratch and remote by its `.dvc/config.local`.
 
     The main checkout's own config.local (credentials) is carried over. A committed remote that is a URL or an
-    absolute path stays, unless EVERGREEN_DVC_REMOTE names another; a relative one would be another place in every
-    worktree.
+    absolute path stays; a relative one would be another place in every worktree. That of EVERGREEN_DVC_REMOTE is used
+    instead of it, under a name of its own: the options of the committed one may be those of another service.
     """
     worktree = clone.worktree(build)
     _keep_others_out(clone)
@@ -61,7 +61,8 @@ def configure_dvc(clone: Clone, build: str) -> None:
     local = _read(clone.repository / folder.relative_to(worktree) / "config.local")
     merged = _read(folder / "config")
     merged.read_dict(local)
-    remote = merged.get("core", "remote", fallback="home").strip("\"'")
+    options = remote_options()
+    remote = NAME if options else merged.get("core", "remote", fallback="home").strip("\"'")
     section = f"'remote \"{remote}\"'"
     _set(local, "core", "remote", remote)
     _set(local, "core", "autostage", "false")
@@ -71,11 +72,10 @@ def configure_dvc(clone: Clone, build: str) -> None:
     _set(local, "cache", "dir", str(clone.home.dvc / "cache"))
     if not committed.has_option("cache", "type"):
         _set(local, "cache", "type", "copy")  # a hard link written through as root corrupts the shared cache
-    if (elsewhere := remote_options()) is not None:
-        for key, value in elsewhere.items():
-            _set(local, section, key, value)
-    elif not _absolute(merged.get(section, "url", fallback="")):
-        _set(local, section, "url", str(clone.home.dvc / "remote"))
+    if not options and not _absolute(merged.get(section, "url", fallback="")):
+        options = {"url": str(clone.home.dvc / "remote")}
+    for key, value in options.items():
+        _set(local, section, key, value)
     text = io.StringIO()
     local.write(text)
     place = folder / "config.local"
