@@ -42,7 +42,7 @@ def main() -> None:
             make_demo_source(make_url(admin))
         step("Airflow's tables", "airflow", "db", "migrate")
         make_user(airflow)
-        step("MLflow's tables", "mlflow", "db", "upgrade", os.environ["MLFLOW_BACKEND_STORE_URI"])
+        step("MLflow's tables", "python", "-P", "-c", _UPGRADE_MLFLOW)
         make_ledger(urls["EVERGREEN_LEDGER_URL"])
         make_bucket()
         make_clone(Path(os.environ["EVERGREEN_PROJECT"]))
@@ -54,28 +54,44 @@ def say(text: str) -> None:
     print(f"init: {text}", flush=True)
 
 
+# What is given to a command by name is in its environment and not among its arguments, which every user's `ps` shows.
+_UPGRADE_MLFLOW = """
+import os
+from mlflow.cli import cli
+cli(["db", "upgrade", os.environ["MLFLOW_BACKEND_STORE_URI"]])
+"""
+_MAKE_USER = """
+import os, sys
+from airflow.__main__ import main
+sys.argv[:1] = ["airflow", "users", "create", "--password=" + os.environ["AIRFLOW_ADMIN_PASSWORD"]]
+main()
+"""
+_OPEN_LEDGER = """
+from evergreen.ledger import Ledger
+from evergreen.project import find_home
+Ledger.open(find_home("/"))
+"""
+
+
 def step(what: str, *command: str, **settings: str) -> None:
-    """Run a command; its lines are shown only where it fails, and what it was given never."""
+    """Run a command; its lines are shown only where it fails."""
     began = time.monotonic()
     run = subprocess.run(
         command, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if run.returncode:
         print(run.stdout, file=sys.stderr)
-        sys.exit(f"init: {what}: `{' '.join(command[:3])}` failed with status {run.returncode}; see the lines above")
+        sys.exit(f"init: {what}: failed with status {run.returncode}; see the lines above")
     say(f"{what} ({time.monotonic() - began:.0f} s)")
 
 
-def connect(url: URL, database: str | None = None) -> psycopg.Connection:
+def connect(url: URL) -> psycopg.Connection:
     """A connection that commits each statement, once the server takes any."""
+    given = {"connect_timeout": 5, **url.translate_connect_args(username="user", database="dbname"), **url.query}
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return psycopg.connect(
-                host=url.host, port=url.port or 5432, user=url.username, password=url.password,
-                dbname=database or url.database, autocommit=True, connect_timeout=5,
-                **{name: str(value) for name, value in url.query.items()},
-            )  # fmt: skip
+            return psycopg.connect(autocommit=True, **given)
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline or "authentication" in str(error) or "does not exist" in str(error):
                 sys.exit(f"init: PostgreSQL at {url.host}: {error}")
@@ -101,6 +117,7 @@ def make_databases(admin: URL, urls: list[URL], owners: dict[str | None, URL]) -
         for url in urls:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", (url.database,)).fetchone() is None:
                 owner = owners.get(url.database, url)
+                let_me_act_for(connection, owner)
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(
                     sql.Identifier(str(url.database)), sql.Identifier(str(owner.username)),
                 ))  # fmt: skip
@@ -113,9 +130,17 @@ def make_databases(admin: URL, urls: list[URL], owners: dict[str | None, URL]) -
                     connection.execute(sql.SQL(right).format(role=sql.Identifier(str(url.username))))
 
 
+def let_me_act_for(connection: psycopg.Connection, owner: URL) -> None:
+    """A managed PostgreSQL's administrator is no superuser: a database for another role is made by its members only."""
+    with_rights = "SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolname = %s)"
+    if connection.execute(with_rights, (owner.username,)).fetchone() is None:
+        connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(str(owner.username))))
+
+
 def make_demo_source(admin: URL) -> None:
     """The demo's operational database, whose rows the source `evergreen_postgres` reads."""
-    if text := os.environ.get("AIRFLOW_CONN_EVERGREEN_POSTGRES"):
+    text = os.environ.get("AIRFLOW_CONN_EVERGREEN_POSTGRES", "")
+    if text.startswith(("postgres://", "postgresql://")):  # Airflow takes JSON as well; then it is a team's own
         url = make_url(text.replace("postgres://", "postgresql://", 1))
         if url.host == admin.host:
             make_databases(admin, [url], owners={})
@@ -127,9 +152,8 @@ def make_user(airflow: URL) -> None:
         if connection.execute("SELECT FROM ab_user WHERE username = 'admin'").fetchone():
             return
     step(
-        "Airflow's first user, admin", "airflow", "users", "create", "--role", "Admin", "--username", "admin",
+        "Airflow's first user, admin", "python", "-P", "-c", _MAKE_USER, "--role", "Admin", "--username", "admin",
         "--firstname", "First", "--lastname", "Admin", "--email", "admin@localhost",
-        "--password", os.environ["AIRFLOW_ADMIN_PASSWORD"],
     )  # fmt: skip
 
 
@@ -138,13 +162,6 @@ def make_ledger(url: URL) -> None:
     owner = os.environ.get("EVERGREEN_LEDGER_OWNER_URL")
     settings = {"EVERGREEN_LEDGER_URL": owner} if owner else {}
     step("the ledger's tables", "python", "-P", "-c", _OPEN_LEDGER, **settings)
-
-
-_OPEN_LEDGER = """
-from evergreen.ledger import Ledger
-from evergreen.project import find_home
-Ledger.open(find_home("/"))
-"""
 
 
 def make_bucket() -> None:
@@ -175,6 +192,8 @@ def make_clone(project: Path) -> None:
         left.rename(project)
     head = git(IMAGE, "rev-parse", "HEAD")
     if git(project, "rev-parse", "HEAD") != head:
+        # Of an `init` that was killed here, and in the way for good: nobody else changes this clone's own files.
+        (project / ".git" / "index.lock").unlink(missing_ok=True)
         git(project, "fetch", "--quiet", str(IMAGE), "HEAD")
         git(project, "reset", "--quiet", "--hard", head)
     say(f"{project} is at {head[:10]}")
