@@ -87,6 +87,7 @@ def test_mlflow_is_found_where_the_values_look_for_it() -> None:
     assert container["image"] == ":".join(values()["images"]["airflow"][part] for part in ("repository", "tag"))
     allowed = next(entry["value"] for entry in container["env"] if entry["name"] == "MLFLOW_ALLOWED_HOSTS").split(",")
     assert {"mlflow:5000", "mlflow.example.org"} <= set(allowed)
+    assert next(entry for entry in values()["env"] if entry["name"] == "EVERGREEN_MLFLOW_URL") in container["env"]
 
 
 needs_the_chart = pytest.mark.skipif(
