@@ -1,7 +1,7 @@
 """Celery's settings: Airflow's own, and patience with a broker that is away for a while.
 
 A task that cannot be handed to the broker is failed by Airflow's scheduler, and uses up a retry: as many as an outage
-has seconds between them. So the handing over itself waits for Redis, up to half a minute.
+has seconds between them. So the handing over itself waits for Redis, up to 45 seconds.
 """
 
 from __future__ import annotations
