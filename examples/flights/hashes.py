@@ -4,9 +4,10 @@
     python examples/flights/hashes.py --than laptop.json
 
 A build is its snapshot and the outputs of its DVC stages: features, models, metrics. Two stacks that had the same rows
-by the same moment, and run the same code, have the same hashes. The build that is committed to git counts as well, so
-there is always one to compare with. Where numpy picks other kernels (another processor, or another OPENBLAS_CORETYPE)
-a model's last bits differ and only snapshot and features must agree.
+by the same moment, and run the same code, have the same hashes. What is printed is what the stack made itself. It is
+compared with what this one made and, where there is no such build here, with the one that is committed to git. Where
+numpy picks other kernels (another processor, or another OPENBLAS_CORETYPE) a model's last bits differ, and only
+snapshot and features must agree.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ NOTED = {"blas", "build/training.json"}
 EVERYWHERE = ("snapshot", "build/features.parquet")
 
 
-def hashes(project: Project) -> dict[str, Any]:
+def hashes(project: Project, committed: bool) -> dict[str, Any]:
     """Moment of each build to its snapshot's id, the hash of each output, and the kernels that made it."""
     found = {}
-    for revision in ("HEAD", *_builds(project)):
+    for revision in (*(["HEAD"] if committed else []), *_builds(project)):
         snapshot = json.loads(git(project.root, "show", f"{revision}:snapshot.json"))
         stages = YAML(typ="safe").load(git(project.root, "show", f"{revision}:dvc.lock"))["stages"].values()
         outputs = {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
@@ -74,15 +75,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--than", type=Path, help="hashes of another stack, as this prints them")
     given = parser.parse_args()
-    found = hashes(Project.load())
+    project = Project.load()
     if given.than is None:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(hashes(project, committed=False), indent=1))
         return
+    found = hashes(project, committed=True)
     said, wrong = compare(found, json.loads(given.than.read_text()))
     print("\n".join(said))
     if wrong or not said:
         raise EvergreenError("; ".join(wrong) or "the two have no build of the same moment")
-    print("snapshot, features, models and metrics of all these builds are the same on both")
+    print("all that was compared is the same on both")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,11 @@ def test_without_a_build_in_common_nothing_is_said() -> None:
     assert compare({MOMENT: ONE}, {"later": ONE}) == ([], [])
 
 
-def test_the_committed_build_counts() -> None:
-    found = hashes(Project.load(Path(__file__).parents[2]))[MOMENT]
+def test_the_committed_build_is_one_to_compare_with_and_none_that_a_stack_made(tmp_path: Path) -> None:
+    """Else two stacks of the same commit would agree before either had built anything."""
+    clone = ["git", "clone", "--quiet", "--shared", "--no-tags", Path(__file__).parents[2], tmp_path / "clone"]
+    subprocess.run(clone, check=True, timeout=60)
+    project = Project.load(tmp_path / "clone")
+    found = hashes(project, committed=True)[MOMENT]
     assert {"snapshot", "build/features.parquet", "build/model.pkl", "build/metrics.json", "blas"} <= found.keys()
+    assert hashes(project, committed=False) == {}
