@@ -65,7 +65,7 @@ def read(path: Path) -> dict[str, str]:
     """The settings of a .env, whose values may stand in quotes."""
     settings = {}
     for line in path.read_text().splitlines():
-        name, equals, value = line.strip().partition("=")
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
         if equals and not name.startswith("#"):
             value = value.strip()
             quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""

@@ -67,6 +67,20 @@ def test_urls_and_passwords_of_one_role_agree(env: Path) -> None:
     assert found["AIRFLOW__CELERY__RESULT_BACKEND"] == f"db+{airflow}"
 
 
+def test_what_is_added_later_agrees_with_what_is_there(env: Path) -> None:
+    """Else a server has one password and its clients another."""
+    later = ("AIRFLOW__CELERY__", "EVERGREEN_POSTGRES_ADMIN_URL=", "POSTGRES_PASSWORD=", "REDIS_PASSWORD=")
+    kept = [line for line in env.read_text().splitlines() if not line.startswith(later)]
+    env.write_text("\n".join([*kept, "POSTGRES_PASSWORD='a$b#c@d'", "export REDIS_PASSWORD=mine"]) + "\n")
+    env.chmod(0o644)
+    assert "3 settings added" in make_secrets(env)
+    found = settings(env)
+    assert found["EVERGREEN_POSTGRES_ADMIN_URL"] == "postgresql://postgres:a%24b%23c%40d@postgres:5432/postgres"
+    assert found["AIRFLOW__CELERY__BROKER_URL"] == "redis://:mine@redis:6379/0"
+    assert found["AIRFLOW__CELERY__RESULT_BACKEND"] == f"db+{found['AIRFLOW__DATABASE__SQL_ALCHEMY_CONN']}"
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+
+
 def test_the_file_is_never_committed() -> None:
     run = subprocess.run(["git", "-C", ROOT, "check-ignore", ".env", "backups/x"], capture_output=True, text=True)
     assert run.stdout.split() == [".env", "backups/x"]
@@ -117,7 +131,8 @@ def test_every_service_restarts_is_checked_and_limited(compose: dict[str, Any]) 
 
 def test_order_of_start_waits_for_health(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert services["init"]["depends_on"]["postgres"] == {"condition": "service_healthy"}
+    for name in ("postgres", "redis"):
+        assert services["init"]["depends_on"][name] == {"condition": "service_healthy"}
     for name in set(OURS) - ONCE:
         assert services[name]["depends_on"] == {"init": {"condition": "service_completed_successfully"}}, name
 
