@@ -22,9 +22,9 @@ RUN python3 -m venv --without-pip /opt/venv \
  && rm -rf pyarrow/include pyarrow/src numpy/_core/include faker/providers/*/??_?? \
  && find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.cpp' -o -name '*.h' -o -name '*.hpp' \) -delete
 COPY .git .git
-# A clone of the commit, with its history: builds are commits on it.
+# A clone of the commit, with its history, as far as that is there: builds are commits on it.
 RUN git init --quiet --initial-branch=main /opt/evergreen \
- && git -C /opt/evergreen fetch --quiet /build/.git HEAD \
+ && git -C /opt/evergreen fetch --quiet --update-shallow /build/.git HEAD \
  && git -C /opt/evergreen reset --quiet --hard FETCH_HEAD \
  && rm -f /opt/evergreen/.git/FETCH_HEAD \
  && /build/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --no-deps --no-build-isolation --offline \

@@ -194,7 +194,7 @@ def make_clone(project: Path) -> None:
     if git(project, "rev-parse", "HEAD") != head:
         # Of an `init` that was killed here, and in the way for good: nobody else changes this clone's own files.
         (project / ".git" / "index.lock").unlink(missing_ok=True)
-        git(project, "fetch", "--quiet", str(IMAGE), "HEAD")
+        git(project, "fetch", "--quiet", "--update-shallow", str(IMAGE), "HEAD")
         git(project, "reset", "--quiet", "--hard", head)
     say(f"{project} is at {head[:10]}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -65,6 +66,27 @@ def test_a_clone_follows_the_image_after_an_init_that_was_killed(
     assert (project / "params.yaml").read_text() == "two"
     assert git(project, "rev-parse", "HEAD") == git(image, "rev-parse", "HEAD")
     assert git(project, "tag") == "build/flights/1"
+
+
+def test_an_image_may_be_built_in_a_clone_without_history(
+    init: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a CI system makes them. The Dockerfile's lines are run as they are there, for two commits."""
+    lines = re.findall(r"git (?:-C /opt/evergreen|init) [^\\\n]*", (INIT.parents[1] / "Dockerfile").read_text())
+    git(tmp_path, "init", "--quiet", str(tmp_path / "team"))
+    project = tmp_path / "project"
+    for name in ("one", "two"):
+        commit(tmp_path / "team", name)
+        git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{tmp_path}/team", str(tmp_path / name))
+        places = {"/build/.git": f"{tmp_path}/{name}/.git", "/opt/evergreen": f"{tmp_path}/image-{name}"}
+        script = " && ".join(lines)
+        for place, here in places.items():
+            script = script.replace(place, here)
+        subprocess.run(["sh", "-ec", script], check=True, capture_output=True, timeout=60)
+        monkeypatch.setitem(init["make_clone"].__globals__, "IMAGE", tmp_path / f"image-{name}")
+        init["make_clone"](project)
+        assert (project / "params.yaml").read_text() == name
+        assert git(project, "rev-parse", "HEAD") == git(tmp_path / "team", "rev-parse", "HEAD")
 
 
 def test_the_first_password_is_no_argument_and_may_begin_with_a_dash(init: dict[str, Any], tmp_path: Path) -> None:
