@@ -28,14 +28,14 @@ def moment(server: Server) -> Iterator[datetime]:
     server.quiet()
 
 
-def told(record: Record, server: Server, run: Run, done: str, outcome: str = "") -> None:
-    """Record the drill, and require that it ended in time."""
-    seconds = server.seconds(run)
-    for key, value in (
-        ("drill", done), ("outcome", outcome), ("undisturbed", server.undisturbed), ("disturbed", seconds),
-    ):  # fmt: skip
+def told(
+    record: Record, server: Server, run: Run, done: str, outcome: str = "", undisturbed: float | None = None
+) -> None:
+    """Record the drill, and require that it ended in time; without `undisturbed`, by that of a retrain."""
+    seconds, usual = server.seconds(run), undisturbed or server.undisturbed
+    for key, value in (("drill", done), ("outcome", outcome), ("undisturbed", usual), ("disturbed", seconds)):
         record(key, value)
-    assert seconds < server.undisturbed + LATE
+    assert seconds < usual + LATE
 
 
 def retrain(server: Server, moment: datetime) -> Run:
@@ -75,15 +75,18 @@ def test_a_part_crashes_in_the_middle_of_a_run(
 
 def test_kafka_crashes_in_the_middle_of_an_ingest(server: Server, record_property: Record) -> None:
     move(server, 6)
+    undisturbed = server.run("ingest", weeks(6))
+    move(server, 7)
     server.arm("ingest.written")
-    run = server.trigger("ingest", weeks(6))
+    run = server.trigger("ingest", weeks(7))
     server.reached("ingest.written")
     server.crash("kafka")
     go_on(server)
     server.ended(run)
-    lost, doubled = counted(server, 6)
+    lost, doubled = counted(server, 7)
     assert (lost, doubled) == (0, 0)
-    told(record_property, server, run, "Kafka crashes in the middle of an ingest", "0 rows lost, 0 doubled")
+    outcome = "0 rows lost, 0 doubled"
+    told(record_property, server, run, "Kafka crashes in the middle of an ingest", outcome, undisturbed)
 
 
 @pytest.mark.parametrize("service", ["redis", "postgres", "api-server"])
@@ -134,9 +137,8 @@ def test_all_is_killed_and_started_again(server: Server, moment: datetime, recor
 
 
 def test_at_the_end_nothing_is_lost_or_doubled(server: Server) -> None:
-    assert counted(server, 6) == (0, 0)
-    replayed = server.inside("scheduler", "evergreen", "decisions", "replay")
-    assert "differ" not in replayed.splitlines()[-1] or " 0 " in replayed, replayed
+    assert counted(server, 7) == (0, 0)
+    server.inside("scheduler", "evergreen", "decisions", "replay")  # fails where a verdict differs
 
 
 def go_on(server: Server) -> None:
