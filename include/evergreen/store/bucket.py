@@ -162,13 +162,13 @@ class Bucket:
 
     def _patiently(self, request: Callable[[], R], what: str) -> R:
         """What a request gives, tried again while the bucket is away; LakeError where that does not pass."""
-        deadline, wait = time.monotonic() + PATIENCE, FIRST_WAIT
+        deadline, wait, raised = time.monotonic() + PATIENCE, FIRST_WAIT, _raised()
         while True:
             try:
                 return request()
-            except Exception as error:  # the library raises what its transport raises: each means that it was not done
+            except raised as error:
                 passes = _passes(error)
-                if isinstance(error, LakeError) or (isinstance(error, OSError) and error.errno and not passes):
+                if isinstance(error, OSError) and error.errno and not passes:
                     raise  # of this disk, which has its own words
                 if not passes or time.monotonic() + wait > deadline:
                     then = f", and did so for {PATIENCE:.0f} s; run this again when that is over" if passes else ""
@@ -176,6 +176,20 @@ class Bucket:
                 log.warning("%s does not answer (%s); trying again", self.url, _explain(error))
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
+
+
+def _raised() -> tuple[type[Exception], ...]:
+    """What the library raises, and what its transport raises through it: each means that the request was not done."""
+    import requests
+    import urllib3
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+
+    return (
+        GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse, requests.RequestException,
+        urllib3.exceptions.HTTPError, OSError,
+    )  # fmt: skip
 
 
 def _passes(error: BaseException) -> bool:
