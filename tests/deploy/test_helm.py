@@ -161,7 +161,7 @@ def default(text: str | None) -> str | None:
 
 
 def secrets_command(env: Path) -> list[str]:
-    return [sys.executable, str(HELM / "kubernetes_secrets.py"), str(env)]
+    return [sys.executable, str(ROOT / "deploy" / "kubernetes_secrets.py"), str(env)]
 
 
 def secrets(env: Path) -> dict[str, dict[str, str]]:

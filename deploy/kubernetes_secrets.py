@@ -1,6 +1,6 @@
 """The Kubernetes Secrets that values.yaml and mlflow.yaml name, from the .env that `make secrets` wrote.
 
-    python deploy/helm/kubernetes_secrets.py .env | kubectl apply --namespace evergreen -f -
+    python deploy/kubernetes_secrets.py .env | kubectl apply --namespace evergreen -f -
 
 In .env the addresses are those of docker-compose.yaml's own servers; put those of your PostgreSQL and Redis in first.
 Each Secret has what its pods need and no more: the loop may add to the ledger but owns nothing in it, and only the
@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+
+from make_secrets import read
 
 # Secret to what it holds: the key in it, and the setting's name in .env.
 SECRETS = {
@@ -61,23 +63,15 @@ def manifests(settings: dict[str, str]) -> list[dict[str, object]]:
     return made
 
 
-def read(path: Path) -> dict[str, str]:
-    """The settings of a .env, whose values may stand in quotes."""
-    settings = {}
-    for line in path.read_text().splitlines():
-        name, equals, value = line.strip().removeprefix("export ").partition("=")
-        if equals and not name.startswith("#"):
-            value = value.strip()
-            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-            settings[name.strip()] = value[1:-1] if quoted else value
-    return settings
-
-
 def main() -> None:
     """Print them for kubectl, which takes JSON as it takes YAML."""
     if len(sys.argv) != 2:
-        sys.exit("which .env? python deploy/helm/kubernetes_secrets.py .env")
-    print(json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests(read(Path(sys.argv[1])))}, indent=1))
+        sys.exit("which .env? python deploy/kubernetes_secrets.py .env")
+    print(
+        json.dumps(
+            {"apiVersion": "v1", "kind": "List", "items": manifests(read(Path(sys.argv[1]).read_text()))}, indent=1
+        )
+    )
 
 
 if __name__ == "__main__":
