@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.compose.server import ROOT, Server, weeks
-from tests.faults.drills import drill, table
+from tests.faults.drills import summarize
 
 if "COMPOSE_TEST" not in os.environ:
     collect_ignore = ["test_drills.py", "test_loop.py", "test_restore.py"]
@@ -106,14 +106,4 @@ def move(server: Server, week: int) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write the table of the drills."""
-    here = FOLDER.relative_to(config.rootpath).as_posix()
-    found = [
-        row
-        for result in ("passed", "failed", "error")
-        for report in terminalreporter.stats.get(result, [])
-        if report.nodeid.startswith(f"{here}/") and (row := drill(report, result))
-    ]
-    if found:
-        terminalreporter.section("drills on the compose stack")
-        for line in table(found):
-            terminalreporter.write_line(line)
+    summarize(terminalreporter, FOLDER.relative_to(config.rootpath).as_posix(), "drills on the compose stack")

@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from evergreen.errors import ServerError
 from evergreen.local.api import ENDED, AirflowApi, Run
 from evergreen.paths import Home
+from tests.faults.harm import until
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 600.0
 LATE = 90.0  # how much later than undisturbed a disturbed run may end
 CLONE = "/evergreen/project"
 SECRETS = "/opt/evergreen/deploy/entrypoint"
-T = TypeVar("T")
 
 
 def compose_command() -> list[str]:
@@ -259,16 +259,6 @@ def answered(ask: Callable[[], bool]) -> bool:
         return ask()
     except ServerError:
         return False
-
-
-def until(found: Callable[[], T | None], seconds: float, otherwise: str) -> T:
-    """What `found` finds, asked twice a second: of what it looks at nobody tells us."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if result := found():
-            return result
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.5)
 
 
 def weeks(number: int) -> datetime:

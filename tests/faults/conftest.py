@@ -10,21 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.drills import drill, table
+from tests.faults.drills import summarize
 
 FOLDER = Path(__file__).parent
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write the table; with several processes, this runs in the one that collects their reports."""
-    here = FOLDER.relative_to(config.rootpath).as_posix()
-    found = [
-        row
-        for result in ("passed", "failed", "error", "skipped")
-        for report in terminalreporter.stats.get(result, [])
-        if report.nodeid.startswith(f"{here}/") and (row := drill(report, result))
-    ]
-    if found:
-        terminalreporter.section("drills")
-        for line in table(found):
-            terminalreporter.write_line(line)
+    summarize(terminalreporter, FOLDER.relative_to(config.rootpath).as_posix(), "drills")

@@ -46,6 +46,20 @@ def table(drills: Iterable[Drill]) -> list[str]:
     return [_line(HEADER, widths), _line(["-" * width for width in widths], widths), *(_line(r, widths) for r in rows)]
 
 
+def summarize(reporter: pytest.TerminalReporter, folder: str, title: str) -> None:
+    """Write the table of the drills below a folder, those that failed too."""
+    found = [
+        row
+        for result in ("passed", "failed", "error", "skipped")
+        for report in reporter.stats.get(result, [])
+        if report.nodeid.startswith(f"{folder}/") and (row := drill(report, result))
+    ]
+    if found:
+        reporter.section(title)
+        for line in table(found):
+            reporter.write_line(line)
+
+
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))} |"
 
