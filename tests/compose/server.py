@@ -99,12 +99,17 @@ class Server:
         run = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=300)
         return run.stdout.strip()
 
-    def remove(self) -> None:
-        """Take the stack away with all that it keeps, and whatever else was run in its name."""
-        found = self.engine("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
-        if found:
-            self.engine("rm", "--force", *found.split())
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+    def remove(self, bucket: bool = True) -> None:
+        """Take the stack away with all that it keeps, and whatever else was run in its name; on request not its bucket,
+        which in production is elsewhere.
+        """
+        mine = ("--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
+        if found := self.engine("ps", "--all", *mine).split():
+            self.engine("rm", "--force", *found)
+        self.compose("down", "--remove-orphans", "--timeout", "5")
+        volumes = self.engine("volume", "ls", *mine).split()
+        if gone := [name for name in volumes if bucket or name != f"{self.project}_gcs"]:
+            self.engine("volume", "rm", *gone)
 
     def up(self) -> float:
         """Start what is not running, and return when all is healthy; the seconds that this took."""

@@ -1,4 +1,7 @@
-"""A backup of the stack while a run is under way, brought back into an empty one: the last of the drills."""
+"""A backup of the stack while a run is under way, brought back into an empty one: the last of the drills.
+
+A bucket is not in it, and has by then what that run went on to write.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ def test_a_backup_of_a_running_stack_is_brought_back(
     backup(server, "create", "--to", tmp_path)
     server.ended(run)
     (made,) = [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
-    server.remove()
+    server.remove(bucket=False)
     hold(server)
     said = backup(server, "restore", made)
     assert "same" in said, said
