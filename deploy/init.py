@@ -34,6 +34,8 @@ def main() -> None:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "MLFLOW_BACKEND_STORE_URI", "EVERGREEN_LEDGER_URL",
     )}  # fmt: skip
     airflow = urls["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    if os.environ.get("EVERGREEN_LAKE_URL") or os.environ.get("EVERGREEN_DVC_REMOTE"):
+        step("where the lake and the DVC remote are", "python", "-P", "-c", _CHECK_PLACES)
     admin = os.environ.get("EVERGREEN_POSTGRES_ADMIN_URL")
     with alone(make_url(admin) if admin else airflow):
         if admin:
@@ -65,6 +67,18 @@ import os, sys
 from airflow.__main__ import main
 sys.argv[:1] = ["airflow", "users", "create", "--password=" + os.environ["AIRFLOW_ADMIN_PASSWORD"]]
 main()
+"""
+_CHECK_PLACES = """
+import os, sys
+from evergreen.builds.remote import remote_options
+from evergreen.errors import EvergreenError
+from evergreen.store.bucket import Bucket
+try:
+    if url := os.environ.get("EVERGREEN_LAKE_URL"):
+        Bucket(url)
+    remote_options()
+except EvergreenError as error:
+    sys.exit(str(error))
 """
 _OPEN_LEDGER = """
 from evergreen.ledger import Ledger
@@ -149,7 +163,7 @@ def make_demo_source(admin: URL) -> None:
 def make_user(airflow: URL) -> None:
     """Airflow's first user, whose password is the secret AIRFLOW_ADMIN_PASSWORD."""
     with connect(airflow) as connection:
-        if connection.execute("SELECT FROM ab_user WHERE username = 'admin'").fetchone():
+        if connection.execute("SELECT FROM ab_user WHERE username = 'admin'").fetchone() is not None:
             return
     step(
         "Airflow's first user, admin", "python", "-P", "-c", _MAKE_USER, "--role", "Admin", "--username", "admin",

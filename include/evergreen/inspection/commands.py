@@ -30,8 +30,8 @@ def check(
     project = Project.load()
     check_configuration(project)
     valid = f"{project.root / 'params.yaml'} is valid: {len(project.params.features.names())} features"
+    store_of(project.lake).reach()
     if (lake := where(project.home)).startswith("gs://"):
-        store_of(project.lake).reach()
         valid += f"; the lake is in {lake}"
     if no_data:
         typer.echo(valid)
@@ -39,7 +39,10 @@ def check(
     from evergreen.inspection.inspect import inspect
     from evergreen.inspection.report import print_report
 
-    found = inspect(project, project.require_tables(tables), clock.now(project.home), rows)
+    def tell(table: str) -> None:
+        typer.echo(f"asking the source of {table}", err=True)
+
+    found = inspect(project, project.require_tables(tables), clock.now(project.home), rows, tell)
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:

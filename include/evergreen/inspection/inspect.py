@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,23 @@ if TYPE_CHECKING:
 ROWS = 30_000
 
 
-def inspect(project: Project, tables: Sequence[str], as_of: datetime, rows: int = ROWS) -> Inspection:
-    """Look at a sample of each of the `tables`; the label is judged where its table and the rows' are among them."""
+def inspect(
+    project: Project,
+    tables: Sequence[str],
+    as_of: datetime,
+    rows: int = ROWS,
+    tell: Callable[[str], None] = lambda table: None,
+) -> Inspection:
+    """Look at a sample of each of the `tables`; the label is judged where its table and the rows' are among them.
+
+    `tell` is told of each table before its source is asked, which waits for one that is away.
+    """
     from evergreen import clock
 
-    samples = {name: take_sample(project, name, rows, as_of) for name in tables}
+    samples = dict[str, Sample | str]()
+    for name in tables:
+        tell(name)
+        samples[name] = take_sample(project, name, rows, as_of)
     return judge(project.params, samples, as_of, clock.replay_time(project.home) is not None)
 
 
