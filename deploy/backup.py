@@ -20,7 +20,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from containers import ARCHIVE, COMPOSE, exec_, feed, finished, held_files, keep, once, quoted, rows, run, say, services
+from containers import (
+    ARCHIVE,
+    COMPOSE,
+    exec_,
+    feed,
+    finished,
+    held_files,
+    keep,
+    once,
+    quoted,
+    rows,
+    run,
+    say,
+    services,
+    start,
+)
 
 FORMAT = 1
 # Volume to the service that mounts it and may be run once more beside itself.
@@ -50,6 +65,11 @@ def create(into: Path) -> None:
     """Write a backup beside its place and rename it when it is whole and on disk."""
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     part, place = into / f".{stamp}.part", into / stamp
+    if "postgres" not in services():
+        raise SystemExit(
+            "backup: this stack does not run: `docker compose up --detach --wait`; another one is named by "
+            "COMPOSE_PROJECT_NAME and COMPOSE_FILE"
+        )
     part.mkdir(parents=True, mode=0o700)
     try:
         with held_files() as files:
@@ -105,6 +125,7 @@ def restore(backup: Path, force: bool) -> None:
     say("the databases and the files are back; the stack starts")
     run("up", "--detach", "--wait")
     warn_of_another_key(manifest)
+    warn_of_another_password()
     again = subprocess.run([*COMPOSE, "exec", "-T", "scheduler", "evergreen", "decisions", "replay"], check=False)
     if again.returncode:
         raise SystemExit("restore: not every decision would be made again from what was restored; see the lines above")
@@ -119,10 +140,15 @@ def checked(backup: Path) -> dict[str, Any]:
     """The manifest of a backup whose every part is there and is what it was. Exits where not."""
     try:
         manifest: dict[str, Any] = json.loads((backup / "manifest.json").read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise SystemExit(f"restore: {backup} has no manifest.json, so it is no backup, or not a whole one") from None
+    except ValueError:
+        raise SystemExit(f"restore: {backup / 'manifest.json'} is not what it was; nothing was changed") from None
     if manifest["format"] != FORMAT:
         raise SystemExit(f"restore: {backup} is of format {manifest['format']}; this is for format {FORMAT}")
+    whole = {f"{name}.dump" for name in manifest["databases"]} | {f"{volume}.tar" for volume in VOLUMES}
+    if missing := sorted(whole - manifest["parts"].keys()):
+        raise SystemExit(f"restore: {backup} has no {', '.join(missing)}, so it is not whole; nothing was changed")
     for name, part in manifest["parts"].items():
         if not (backup / name).exists() or sha256(backup / name) != part["sha256"]:
             raise SystemExit(f"restore: {backup / name} is missing or is not what it was; nothing was changed")
@@ -150,6 +176,24 @@ def warn_of_another_key(manifest: dict[str, Any]) -> None:
     """Say so where .env has another key than the one that Airflow's stored connections are encrypted with."""
     if json.loads(finished(once("init", *ARCHIVE, "facts")))["fernet_key"] != manifest["fernet_key"]:
         say("another AIRFLOW__CORE__FERNET_KEY in .env than in the backup: Airflow cannot read its stored connections")
+
+
+_ASK_MLFLOW = """
+import os, httpx
+auth = os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]
+url = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search"
+print(httpx.get(url, auth=auth, params={"max_results": 1}, timeout=30).status_code)
+"""
+
+
+def warn_of_another_password() -> None:
+    """Say so where MLflow, whose users are restored, does not take .env's password: no build would be tracked."""
+    asked = ("exec", "-T", "scheduler", "/opt/evergreen/deploy/entrypoint", "python", "-P", "-c", _ASK_MLFLOW)
+    if finished(start(*asked, stdin=subprocess.DEVNULL)).strip() == "401":
+        say(
+            "another MLFLOW_TRACKING_PASSWORD in .env than MLflow's users had, who are back: put the old one there "
+            "and say `docker compose up --detach --force-recreate`, else no build is tracked"
+        )
 
 
 def sha256(path: Path) -> str:
