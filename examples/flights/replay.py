@@ -8,6 +8,7 @@ the retrain DAG by itself. Running it again finds what is there and doubles noth
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from evergreen import clock
+from evergreen.errors import EvergreenError
 from evergreen.ledger import Ledger
 from evergreen.local import elsewhere, stack
 from evergreen.local.api import AirflowApi, Run
@@ -155,4 +157,7 @@ def _replay(replay: Replay, weeks: int) -> list[datetime]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EvergreenError as error:
+        sys.exit(f"replay: {error}")
