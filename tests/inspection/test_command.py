@@ -19,6 +19,7 @@ from tests.conftest import SMALL
 from tests.data import small_tables, write_drops
 
 Run = Callable[..., tuple[int, str, str]]
+ASKED = "asking the source of jobs\nasking the source of outcomes\n"
 
 
 @pytest.fixture
@@ -49,12 +50,19 @@ def check(
 
 def test_good_params_and_good_data(check: Run) -> None:
     code, out, err = check("--strict")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ASKED)
     for part in ("jobs  800 rows, known from 2023-12-30 to 2024-01-1", "id (key)", "int64", "red", "outcomes", "late"):
         assert part in out
     assert "The label  760 of 800 sampled rows have one (100.0% of those whose outcome the samples reach)" in out
     assert "nothing to say, from 1,560 rows of 2 tables." in out
     assert out.rstrip().endswith("is valid: 4 features")
+
+
+@pytest.mark.parametrize("url", ["s3://lake", "file:///lake", "gs://"])
+def test_a_lake_that_is_in_no_bucket_is_told(check: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("EVERGREEN_LAKE_URL", url)
+    told = "evergreen: EVERGREEN_LAKE_URL is not a place such as gs://bucket/prefix\n"
+    assert check("--no-data") == (1, "", told)
 
 
 def test_findings_are_numbered_beside_their_column_and_fail_only_when_strict(check: Run) -> None:
@@ -67,7 +75,7 @@ def test_findings_are_numbered_beside_their_column_and_fail_only_when_strict(che
     assert "→ A file with one such value is refused as a whole. Declare it float64." in out
     assert "1 error, from 1,560 rows" in out
     code, _, err = check("--strict", text=text)
-    assert (code, err) == (1, "evergreen: --strict: 1 finding is an error or a warning\n")
+    assert (code, err) == (1, f"{ASKED}evergreen: --strict: 1 finding is an error or a warning\n")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,7 @@ def test_text_that_looks_like_numbers_or_flags_is_judged_as_it_is_written(
     column = f"size: {{type: float64}}\n      code: {{type: category, matches: '{pattern}'}}"
     params = SMALL.replace("size: {type: float64, between: [0, 1000]}", column)
     code, out, err = check("--strict", text=params, days=0)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ASKED)
     assert "nothing to say" in out
     row = next(line for line in out.splitlines() if line.strip().startswith("code"))
     assert text in row
@@ -121,7 +129,7 @@ def test_a_column_that_is_there_twice_is_named(check: Run, tmp_path: Path, kind:
 
 def test_without_drops_each_table_says_so_and_params_are_valid(check: Run) -> None:
     code, out, err = check(days=0)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ASKED)
     assert "jobs  nothing to look at: no file matches drops/jobs-*.csv" in out
     assert "outcomes  nothing to look at: no file matches" in out
     assert "No table has rows yet: checked without data." in out
