@@ -138,16 +138,18 @@ ROLES = r"SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\_%' AND rolnam
 
 def checked(backup: Path) -> dict[str, Any]:
     """The manifest of a backup whose every part is there and is what it was. Exits where not."""
+    path = backup / "manifest.json"
     try:
-        manifest: dict[str, Any] = json.loads((backup / "manifest.json").read_bytes())
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        if (made_as := manifest["format"]) != FORMAT:
+            raise SystemExit(f"restore: {backup} is of format {made_as}; this is for format {FORMAT}")
+        whole = {f"{name}.dump" for name in manifest["databases"]} | {f"{volume}.tar" for volume in VOLUMES}
+        missing = sorted(whole - manifest["parts"].keys())
     except (FileNotFoundError, NotADirectoryError):
         raise SystemExit(f"restore: {backup} has no manifest.json, so it is no backup, or not a whole one") from None
-    except ValueError:
-        raise SystemExit(f"restore: {backup / 'manifest.json'} is not what it was; nothing was changed") from None
-    if manifest["format"] != FORMAT:
-        raise SystemExit(f"restore: {backup} is of format {manifest['format']}; this is for format {FORMAT}")
-    whole = {f"{name}.dump" for name in manifest["databases"]} | {f"{volume}.tar" for volume in VOLUMES}
-    if missing := sorted(whole - manifest["parts"].keys()):
+    except (ValueError, KeyError):
+        raise SystemExit(f"restore: {path} is not what it was; nothing was changed") from None
+    if missing:
         raise SystemExit(f"restore: {backup} has no {', '.join(missing)}, so it is not whole; nothing was changed")
     for name, part in manifest["parts"].items():
         if not (backup / name).exists() or sha256(backup / name) != part["sha256"]:
