@@ -61,10 +61,16 @@ class Server:
         """`docker compose <arguments>`; its output, or an AssertionError with it."""
         run = subprocess.run(
             [*self.command(), *arguments], input=text, capture_output=True, text=True, timeout=timeout, check=False,
-            env={name: value for name, value in os.environ.items() if name not in self.settings()},
+            env=self.environment(),
         )  # fmt: skip
         assert run.returncode == 0 or not check, f"compose {' '.join(arguments)}:\n{run.stdout}\n{run.stderr}"
         return run.stdout
+
+    def environment(self) -> dict[str, str]:
+        """The caller's, without what compose would take for this stack's before it looks into the stack's file."""
+        others = ("EVERGREEN_", "AIRFLOW_", "MLFLOW_", "STORAGE_EMULATOR_HOST", "COMPOSE_PROFILES")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+        return {name: kept[name] for name in kept.keys() - self.settings()} | {"COMPOSE_PROJECT_NAME": self.project}
 
     def settings(self) -> dict[str, str]:
         """What the stack's .env says."""

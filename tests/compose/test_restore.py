@@ -5,7 +5,6 @@ A bucket is not in it, and has by then what that run went on to write.
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -35,7 +34,7 @@ def backup(server: Server, *arguments: str | Path) -> str:
     """What `make backup` and `make restore` call, for this stack."""
     run = subprocess.run(
         [sys.executable, ROOT / "deploy" / "backup.py", *arguments],
-        env=os.environ | {"COMPOSE": shlex.join(server.command())}, cwd=ROOT, check=False,
+        env=server.environment() | {"COMPOSE": shlex.join(server.command())}, cwd=ROOT, check=False,
         capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
