@@ -5,7 +5,8 @@
 
 A build is its snapshot and the outputs of its DVC stages: features, models, metrics. Two stacks that had the same rows
 by the same moment, and run the same code, have the same hashes. What is printed is what the stack made itself. It is
-compared with what this one made and, where there is no such build here, with the one that is committed to git. Where
+compared with what this one made, and one that only one of them has is a difference; where this one made nothing, with
+the build that is committed to git. Where
 numpy picks other kernels (another processor, or another OPENBLAS_CORETYPE) a model's last bits differ, and only
 snapshot and features must agree.
 """
@@ -63,7 +64,7 @@ def compare(here: dict[str, Any], there: dict[str, Any]) -> tuple[list[str], lis
         one, other = here[moment], there[moment]
         alike = one["blas"] == other["blas"] or None in (one["blas"], other["blas"])
         names = sorted((one.keys() | other.keys()) - NOTED) if alike else list(EVERYWHERE)
-        differing = [name for name in names if one.get(name) != other.get(name)]
+        differing = [name for name in names if name not in one or one[name] != other.get(name)]
         wrong += [f"{moment}: {name}" for name in differing]
         kernels = "" if alike else f" (models not compared: kernels {one['blas']} and {other['blas']})"
         said.append(f"{moment}  {len(names) - len(differing)} of {len(names)} hashes are the same{kernels}")
@@ -79,8 +80,12 @@ def main() -> None:
     if given.than is None:
         print(json.dumps(hashes(project, committed=False), indent=1))
         return
-    found = hashes(project, committed=True)
-    said, wrong = compare(found, json.loads(given.than.read_text()))
+    here, there = hashes(project, committed=False), json.loads(given.than.read_text())
+    said, wrong = compare(hashes(project, committed=True), there)
+    if here:
+        wrong += [f"{moment}: one of the two has no such build" for moment in sorted(here.keys() ^ there.keys())]
+    else:
+        said.append("this stack has no build of this commit (`make demo` makes three): compared with the committed one")
     print("\n".join(said))
     if wrong or not said:
         raise EvergreenError("; ".join(wrong) or "the two have no build of the same moment")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from evergreen.errors import EvergreenError
 from evergreen.project import Project
-from hashes import compare, hashes
+from hashes import compare, hashes, main
 
 MOMENT = "2013-04-01T04:00:00Z"
 ONE = {"snapshot": "a", "build/features.parquet": "b", "build/model.pkl": "c", "blas": "openblas Haswell"}
@@ -36,6 +39,26 @@ def test_on_other_kernels_snapshot_and_features_must_still_agree() -> None:
     assert "models not compared" in said[0]
     assert wrong == []
     assert compare({MOMENT: ONE}, {MOMENT: ONE | other | {"snapshot": "x"}})[1] == [f"{MOMENT}: snapshot"]
+
+
+def test_what_neither_has_is_not_the_same() -> None:
+    without = {name: value for name, value in ONE.items() if name != "build/features.parquet"}
+    other = {"blas": "openblas SkylakeX"}
+    assert compare({MOMENT: without}, {MOMENT: without | other})[1] == [f"{MOMENT}: build/features.parquet"]
+
+
+def test_a_build_that_only_one_has_is_a_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    than = tmp_path / "than.json"
+    than.write_text(json.dumps({MOMENT: ONE, "later": ONE}))
+    monkeypatch.setattr(sys, "argv", ["hashes.py", "--than", str(than)])
+    monkeypatch.setattr("hashes.hashes", lambda project, committed: {MOMENT: ONE})
+    with pytest.raises(EvergreenError, match=r"^later: one of the two has no such build$"):
+        main()
+    monkeypatch.setattr("hashes.hashes", lambda project, committed: {MOMENT: ONE} if committed else {})
+    main()
+    assert "this stack has no build of this commit" in capsys.readouterr().out
 
 
 def test_without_a_build_in_common_nothing_is_said() -> None:
