@@ -127,7 +127,10 @@ def make_databases(admin: URL, urls: list[URL], owners: dict[str | None, URL]) -
             role = sql.Identifier(str(url.username))
             known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (url.username,)).fetchone()
             verb = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}" if known is None else "ALTER ROLE {} LOGIN PASSWORD {}")
-            connection.execute(verb.format(role, sql.Literal(url.password)))
+            # Hashed here: a server's log may have the statement, and has it where it fails.
+            name, password = str(url.username).encode(), str(url.password or "").encode()
+            hashed = connection.pgconn.encrypt_password(password, name).decode()
+            connection.execute(verb.format(role, sql.Literal(hashed)))
         for url in urls:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", (url.database,)).fetchone() is None:
                 owner = owners.get(url.database, url)
