@@ -144,10 +144,13 @@ def checked(backup: Path) -> dict[str, Any]:
         if (made_as := manifest["format"]) != FORMAT:
             raise SystemExit(f"restore: {backup} is of format {made_as}; this is for format {FORMAT}")
         whole = {f"{name}.dump" for name in manifest["databases"]} | {f"{volume}.tar" for volume in VOLUMES}
-        missing = sorted(whole - manifest["parts"].keys())
-    except (FileNotFoundError, NotADirectoryError):
+        missing = sorted(whole - {name for name, part in manifest["parts"].items() if part["sha256"]})
+        if not manifest["databases"].keys() or set(manifest["databases"].values()) - {*manifest["roles"], "postgres"}:
+            raise ValueError
+        manifest["fernet_key"]
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise SystemExit(f"restore: {backup} has no manifest.json, so it is no backup, or not a whole one") from None
-    except (ValueError, KeyError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise SystemExit(f"restore: {path} is not what it was; nothing was changed") from None
     if missing:
         raise SystemExit(f"restore: {backup} has no {', '.join(missing)}, so it is not whole; nothing was changed")
@@ -184,7 +187,10 @@ _ASK_MLFLOW = """
 import os, httpx
 auth = os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]
 url = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search"
-print(httpx.get(url, auth=auth, params={"max_results": 1}, timeout=30).status_code)
+try:
+    print(httpx.get(url, auth=auth, params={"max_results": 1}, timeout=30).status_code)
+except (httpx.HTTPError, httpx.InvalidURL):
+    print("away")
 """
 
 

@@ -31,7 +31,8 @@ def backup(tmp_path: Path) -> Path:
     """One whose parts are all there."""
     for name in PARTS:
         (tmp_path / name).write_text(name)
-    change(tmp_path, databases={"airflow": "airflow", "evergreen": "evergreen_owner", "mlflow": "mlflow"}, format=1)
+    owners = {"airflow": "airflow", "evergreen": "evergreen_owner", "mlflow": "mlflow"}
+    change(tmp_path, format=1, databases=owners, roles=[*owners.values()], fernet_key="abc")
     parts = {name: {"sha256": hashlib.sha256(name.encode()).hexdigest()} for name in PARTS}
     change(tmp_path, parts=parts)
     return tmp_path
@@ -58,7 +59,14 @@ def without(backup: Path, part: str) -> None:
         (lambda backup: without(backup, "mlflow.tar"), "has no mlflow.tar, so it is not whole; nothing was changed"),
         (lambda backup: without(backup, "evergreen.dump"), "has no evergreen.dump, so it is not whole"),
         (lambda backup: (backup / "manifest.json").write_text('{"format": 1, '), "manifest.json is not what it was"),
-        (lambda backup: (backup / "manifest.json").write_text('{"format": 1}'), "manifest.json is not what it was"),
+        *(
+            (lambda backup, text=text: (backup / "manifest.json").write_text(text), "manifest.json is not what it was")
+            for text in ("", "[]", '{"format": 1}', '{"format": 1, "databases": null, "parts": []}')
+        ),
+        *(
+            (lambda backup, lost=lost: change(backup, **lost), "manifest.json is not what it was")
+            for lost in ({"roles": []}, {"databases": {}}, {"parts": []}, {"parts": {"mlflow.tar": {}}})
+        ),
         (lambda backup: (backup / "manifest.json").unlink(), "has no manifest.json, so it is no backup"),
         (lambda backup: change(backup, format=2), "is of format 2; this is for format 1"),
     ],
