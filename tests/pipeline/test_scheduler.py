@@ -185,6 +185,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         given = {"EVERGREEN_PORT": str(free_ports()), "PATH": path, airflow.USERS: USERS}
+        given["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "INFO"  # for `asked`; tests/dags leaves another in its process
         for name, value in (IDENTITY | given).items():
             patch.setenv(name, value)
         project = Project.load(root)
