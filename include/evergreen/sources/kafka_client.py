@@ -209,7 +209,10 @@ class TopicClient:
 
     def _note(self, error: KafkaError) -> None:
         log.info("%s: %s", self.topic, error)
-        self._trouble = error
+        # That all brokers are down follows from a refused login or certificate, and says less.
+        refused = self._trouble is not None and self._trouble.name() in ("_AUTHENTICATION", "_SSL")
+        if not (refused and error.name() == "_ALL_BROKERS_DOWN"):
+            self._trouble = error
 
     def _notice(self, statistics: str) -> None:
         """Note when the client moves on, also where it hands nothing out: over a long stretch of aborted messages."""
