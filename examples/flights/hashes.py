@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ NOTED = {"blas", "build/training.json"}
 EVERYWHERE = ("snapshot", "build/features.parquet")
 
 
-def hashes(project: Project, committed: bool) -> dict[str, Any]:
+def hashes(project: Project, revisions: Iterable[str]) -> dict[str, Any]:
     """Moment of each build to its snapshot's id, the hash of each output, and the kernels that made it."""
     found = {}
-    for revision in (*(["HEAD"] if committed else []), *_builds(project)):
+    for revision in revisions:
         snapshot = json.loads(git(project.root, "show", f"{revision}:snapshot.json"))
         stages = YAML(typ="safe").load(git(project.root, "show", f"{revision}:dvc.lock"))["stages"].values()
         outputs = {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
@@ -42,7 +43,7 @@ def hashes(project: Project, committed: bool) -> dict[str, Any]:
     return found
 
 
-def _builds(project: Project) -> list[str]:
+def builds(project: Project) -> list[str]:
     """The tags of the builds that stand on this commit: others may differ as their code does."""
     head = git(project.root, "rev-parse", "HEAD")
     tags = git(project.root, "tag", "--list", f"build/{project.name}/*").split()
@@ -57,9 +58,10 @@ def _blas(project: Project, revision: str) -> str | None:
     return str(json.loads(made.read_text())["environment"]["blas"]) if made.exists() else None
 
 
-def compare(here: dict[str, Any], there: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What to say of each build that both have, and what differs that must not."""
-    said, wrong = [], []
+def compare(made: dict[str, Any], there: dict[str, Any], committed: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What to say of each build that both have, made here or else committed, and what differs that must not."""
+    said, wrong = [], list[str]()
+    here = committed | made
     for moment in sorted(here.keys() & there.keys()):
         one, other = here[moment], there[moment]
         alike = one["blas"] == other["blas"] or None in (one["blas"], other["blas"])
@@ -68,6 +70,10 @@ def compare(here: dict[str, Any], there: dict[str, Any]) -> tuple[list[str], lis
         wrong += [f"{moment}: {name}" for name in differing]
         kernels = "" if alike else f" (models not compared: kernels {one['blas']} and {other['blas']})"
         said.append(f"{moment}  {len(names) - len(differing)} of {len(names)} hashes are the same{kernels}")
+    if made:
+        wrong += [f"{moment}: one of the two has no such build" for moment in sorted(made.keys() ^ there.keys())]
+    elif said:
+        said.append("this stack has no build of this commit (`make demo` makes three): compared with the committed one")
     return said, wrong
 
 
@@ -77,15 +83,11 @@ def main() -> None:
     parser.add_argument("--than", type=Path, help="hashes of another stack, as this prints them")
     given = parser.parse_args()
     project = Project.load()
+    made = hashes(project, builds(project))
     if given.than is None:
-        print(json.dumps(hashes(project, committed=False), indent=1))
+        print(json.dumps(made, indent=1))
         return
-    here, there = hashes(project, committed=False), json.loads(given.than.read_text())
-    said, wrong = compare(hashes(project, committed=True), there)
-    if here:
-        wrong += [f"{moment}: one of the two has no such build" for moment in sorted(here.keys() ^ there.keys())]
-    else:
-        said.append("this stack has no build of this commit (`make demo` makes three): compared with the committed one")
+    said, wrong = compare(made, json.loads(given.than.read_text()), hashes(project, ["HEAD"]))
     print("\n".join(said))
     if wrong or not said:
         raise EvergreenError("; ".join(wrong) or "the two have no build of the same moment")
