@@ -154,13 +154,22 @@ class PostgresServer:
             return cursor.fetchone()[0]
 
 
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL in a folder."""
+    server = PostgresServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """The session's PostgreSQL; tests keep apart by the names of their tables."""
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.stop()
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 @pytest.fixture

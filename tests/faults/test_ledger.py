@@ -12,7 +12,7 @@ import pytest
 from evergreen.ledger import Ledger
 from tests.faults.content import untimed
 from tests.faults.world import World, difference, world
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, running_postgres
 
 Told = Callable[[str, object], None]
 
@@ -40,10 +40,8 @@ def test_another_writer_does_not_let_go(world: World, step: str, record_property
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A PostgreSQL of the test's own, where the world's ledger is."""
-    server = PostgresServer(tmp_path_factory.mktemp("ledger"))
-    server.start()
-    yield server
-    server.stop()
+    with running_postgres(tmp_path_factory.mktemp("ledger")) as server:
+        yield server
 
 
 def test_its_server_stops_in_the_middle(world: World, server: PostgresServer, record_property: Told) -> None:

@@ -20,7 +20,7 @@ from tests.ledger.stores import Store
 from tests.ledger.test_store import a_decision
 from tests.locks.conftest import Hold
 from tests.locks.holding import NOTES
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, running_postgres
 
 NAME = "small/jobs"
 
@@ -28,10 +28,8 @@ NAME = "small/jobs"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A PostgreSQL of these tests' own."""
-    server = PostgresServer(tmp_path_factory.mktemp("outage"))
-    server.start()
-    yield server
-    server.stop()
+    with running_postgres(tmp_path_factory.mktemp("outage")) as server:
+        yield server
 
 
 @pytest.fixture

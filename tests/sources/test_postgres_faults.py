@@ -22,7 +22,7 @@ from evergreen.errors import SourceError
 from evergreen.project import Project
 from evergreen.sources.postgres_session import Session
 from evergreen.stages.ingest import DeliveriesRefused
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, running_postgres
 from tests.sources.postgres_worlds import MakeWorld, World
 
 POINTS = (
@@ -34,10 +34,8 @@ POINTS = (
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[PostgresServer]:
     """A server that the test may kill."""
-    server = PostgresServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+    with running_postgres(tmp_path) as server:
+        yield server
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import pytest
 from evergreen.errors import SourceError
 from evergreen.local import postgres
 from evergreen.project import Project
-from tests.servers import PostgresServer, free_port
+from tests.servers import PostgresServer, free_port, running_postgres
 from tests.sources.postgres_worlds import MakeWorld, World
 from tests.tls import make_certificate
 
@@ -27,10 +27,8 @@ TURN = 1 << 32  # where a row's 32 bits begin again
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[PostgresServer]:
     """A server that the test may stop and change."""
-    server = PostgresServer(tmp_path / "primary")
-    server.start()
-    yield server
-    server.stop()
+    with running_postgres(tmp_path / "primary") as server:
+        yield server
 
 
 @pytest.fixture
