@@ -18,7 +18,9 @@ LOCAL, V6 = AT.format("127.0.0.1"), AT.format("::1")
         f"{LOCAL}FATAL:  the database system is starting up",
         f"{LOCAL}FATAL:  the database system is shutting down",
         f"{LOCAL}FATAL:  the database system is not yet accepting connections\nDETAIL:  Consistent recovery state ...",
+        f"{LOCAL}FATAL:  terminating connection due to unexpected postmaster exit",  # killed while we log in
         f"{LOCAL}server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally",
+        f"{LOCAL}server sent an error response during SSL exchange",
         "failed to resolve host 'postgres': [Errno -2] Name or service not known",  # a stopped container has no name
         "connection timeout expired",
     ],

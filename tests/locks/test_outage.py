@@ -78,7 +78,7 @@ def test_what_is_held_is_held_on_and_nobody_gets_in_between(
         assert not mine
     holder.go_on()
     assert holder.said() == "given back"
-    assert waiting.said() == "held"
+    assert waiting.said() == "held", waiting.end()
     waiting.go_on()
     assert waiting.end()[0] == 0
     first, second = str(holder.pid), str(waiting.pid)

@@ -26,6 +26,7 @@ _SOON = (
     "not yet accepting connections",
     "due to administrator command",
     "crash of another server process",
+    "unexpected postmaster exit",
 )
 # What is said where none answers. A container that is stopped has no name until it is started again.
 _SILENT = (
@@ -33,6 +34,7 @@ _SILENT = (
     "timeout expired",
     "timed out",
     "server closed the connection",
+    "error response during SSL exchange",  # of which libpq shows no text: it may be forged
     "reset by peer",
     "Broken pipe",
     "EOF detected",
