@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ _ALTERED = ("not a database", "malformed")  # what SQLite says of a file that so
 def ledger_engine(home: Home) -> Engine:
     """The engine, its tables made or migrated; raises EvergreenError where it is unreachable, lost or too new."""
     engine = connect(ledger_url(home))
-    with reading(engine) as connection:
+    with _alone_if_new(home, engine), reading(engine) as connection:
         version = version_of(connection)
         if version is None and not inspect(connection).has_table(decisions.name):
             _refuse_lost(home, engine.url)
@@ -63,7 +63,6 @@ def bring_up(home: Home, engine: Engine, version: str | None) -> None:
             f"the ledger {where} is of version {version}, written by a newer Evergreen; this code knows versions up to "
             f"{wanted}. Nothing was changed. Bring the code up to date (`git pull && make setup`)"
         )
-    # Two processes that make one SQLite file can disturb each other before they have a transaction.
     with lock_here(home, "ledger") if engine.dialect.name == "sqlite" else nullcontext():
         try:
             # Not `writing`: who waited for another's migration has to see it.
@@ -136,6 +135,14 @@ def _refuse_lost(home: Home, url: URL) -> None:
         f"{what}, but decisions were made here, whose evidence is in {home.evidence}: {then}. Without it there is no "
         f"champion; if that is what you want, remove {home.evidence} too"
     )
+
+
+def _alone_if_new(home: Home, engine: Engine) -> AbstractContextManager[None]:
+    """Of two processes that make one SQLite file, one fails: SQLite switches it to a WAL without waiting for a lock."""
+    if engine.dialect.name != "sqlite":
+        return nullcontext()
+    file = Path(str(engine.url.database))
+    return nullcontext() if file.exists() and file.stat().st_size else lock_here(home, "ledger")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
