@@ -82,18 +82,25 @@ class Client:
         wanted = {"If-None-Match": "etag", "If-Modified-Since": "modified"}
         conditions = {name: (validators or {})[key] for name, key in wanted.items() if key in (validators or {})}
         target, end, tries = with_params(url, params), time.monotonic() + self.give_up_after, 0
+        problem, asked = "", None
         while True:
             tries += 1
-            answer, problem, asked = self._try(target, conditions, end)
+            try:
+                answer, problem, asked = self._try(target, conditions, end)
+            except Unreachable:
+                if tries == 1:
+                    raise
+                break  # it began just before the end: what the tries before it met says more
             if answer is not None and answer.status not in AGAIN:
                 if answer.status == 200 or answer.status in fine or (answer.status == 304 and conditions):
                     return answer
                 raise self._refusal(answer)
             wait = max(_wait(tries), asked or 0.0)
             if time.monotonic() + wait > end:
-                raise Unreachable(self._gave_up(target, tries, problem, asked))
+                break
             log.info("%s: %s; asking again in %.1f s", self.show(target), problem, wait)
             time.sleep(wait)
+        raise Unreachable(self._gave_up(target, tries, problem, asked))
 
     def show(self, url: str) -> str:
         """The address for people: of the query only what params.yaml says is shown, and no secret anywhere."""
