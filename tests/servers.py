@@ -105,7 +105,7 @@ class PostgresServer:
     def start(self) -> None:
         """Make the cluster where it is not there, run the server, and return when it takes connections."""
         postgres.make_cluster(self.data, self.password, self._rights)
-        quick = ("fsync=off", "autovacuum=off", "shared_buffers=32MB", "max_connections=30")  # nothing by itself
+        quick = ("fsync=off", "autovacuum=off", "shared_buffers=32MB", "max_connections=100")  # nothing by itself
         self._process = subprocess.Popen(
             postgres.server_command(self.data, self.port, *quick), stderr=subprocess.PIPE, text=True,
             start_new_session=True,

@@ -199,7 +199,7 @@ class Drills:
 
     def mark_failed(self, run: Run) -> None:
         """What the button of Airflow's page does."""
-        with client() as http:
+        with client(timeout=30) as http:  # Airflow's SQLite may be busy
             given = {"username": USER, "password": password(self.project.home)}
             token = http.post(f"{self.api.url}/auth/token", json=given).json()["access_token"]
             answer = http.patch(

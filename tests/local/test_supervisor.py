@@ -22,6 +22,7 @@ from evergreen.local.program import Program
 from evergreen.local.settings import COMMON
 from evergreen.local.supervisor import SOCKET_LIMIT, connect, launch, render, shut_down, socket_path
 from evergreen.paths import Home
+from tests.faults.harm import until
 
 
 @pytest.fixture
@@ -87,6 +88,8 @@ def test_a_server_that_is_never_healthy_is_named_with_its_log(home: Home) -> Non
     code = "print('no such table: dag', flush=True); import signal; signal.pause()"
     supervisor = launch(home, [Program("mlflow", (sys.executable, "-c", code))], COMMON)
     supervisor.start("mlflow")
+    log = home.logs / "mlflow.log"
+    until(lambda: log.exists() and "no such table" in log.read_text(), 60, "it says nothing")
     waiting = Waiting(home, Ports(1024), supervisor, datetime.now(UTC), print, left={"mlflow"})
     with pytest.raises(ServerError, match=r"mlflow is not healthy after 2 s. .*\n    no such table: dag\n.*down"):
         waiting.run(timeout=2)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 
 from evergreen.errors import EvergreenError
@@ -66,7 +67,7 @@ def test_what_is_held_is_held_on_and_nobody_gets_in_between(
     assert holder.said() == "held"
     (tmp_path / "lock.waits").write_text("stop")
     waiting = hold(EVERGREEN_FAULTS=str(tmp_path))
-    until((tmp_path / "lock.waits.reached").exists, 60, "it does not wait")
+    until(lambda: psutil.Process(waiting.pid).status() == psutil.STATUS_STOPPED, 60, "it does not wait")
     waiting.wake()
     server.kill()
     server.start()
@@ -86,7 +87,7 @@ def test_what_is_held_is_held_on_and_nobody_gets_in_between(
 
 
 def test_who_cannot_renew_it_in_time_ends_itself(home: Home, rows: Store, server: PostgresServer, hold: Hold) -> None:
-    holder = hold(EVERGREEN_LOCK_LEASE="6")  # of whose end a twelfth is left for its last words
+    holder = hold(EVERGREEN_LOCK_LEASE="18")  # of whose end a twelfth is left for its last words
     assert holder.said() == "held"
     server.kill()
     code, told = holder.end()

@@ -137,7 +137,7 @@ class World:
 
     def started(self, stage: str, kind: str, before: Collection[str] = ()) -> Run:
         """The run that starts by itself and is not among `before`, once it succeeded."""
-        run = until(lambda: next(iter(self.of_kind(stage, kind, before)), None), 60, "no such run was started")
+        run = until(lambda: next(iter(self.of_kind(stage, kind, before)), None), RUN_SECONDS, "no such run was started")
         return self.api.wait(run, RUN_SECONDS)
 
     def of_kind(self, stage: str, kind: str, but: Collection[str] = ()) -> list[Run]:
@@ -238,7 +238,7 @@ def test_a_first_build_is_asked_about_and_rejected(world: World) -> None:
 
 
 def test_without_an_answer_by_the_deadline_nothing_is_promoted(world: World) -> None:
-    edit(world, "approval_deadline: 3 days", "approval_deadline: 25 seconds")
+    edit(world, "approval_deadline: 3 days", "approval_deadline: 60 seconds")
     run = world.api.wait(world.asked(day(62)), RUN_SECONDS)
     assert world.states(run)["promote"] == "skipped"
     stands = world.ledger.decision(f"approval-{world.xcom(run, 'gate')['decision']}")
@@ -249,7 +249,7 @@ def test_without_an_answer_by_the_deadline_nothing_is_promoted(world: World) -> 
 
 
 def test_an_approved_build_becomes_the_first_champion(world: World) -> None:
-    edit(world, "approval_deadline: 25 seconds", "approval_deadline: 3 days")
+    edit(world, "approval_deadline: 60 seconds", "approval_deadline: 3 days")
     run = world.asked(day(63))
     assert world.answer(run, "Approve", "looks right", world.log_in("ann")).status == 200
     world.api.wait(run, RUN_SECONDS)

@@ -119,7 +119,7 @@ def test_the_topic_may_end_in_the_middle_of_an_aborted_transaction_behind_a_piec
 def test_a_long_stretch_of_aborted_messages_is_no_silence(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = make_world(timeout="1 second")
+    world = make_world(timeout="5 seconds")
     world.put([1])
     producer = world.broker.producer(**{"transactional.id": "long", "batch.num.messages": 1})
     producer.init_transactions()

@@ -102,6 +102,10 @@ def test_tls_and_sasl_are_those_of_the_connection(
         "ssl.ca.location": str(ca),
     }  # fmt: skip
     connection = {"conn_type": "kafka", "login": "reader", "password": PASSWORD}
+    world.with_options(group="shows-lag")
+    monkeypatch.setenv("AIRFLOW_CONN_STREAM", json.dumps({**connection, "extra": extra}))
+    result = world.ingest()
+    world.require_all()
     for wrong, password, said in (
         ({"ssl.ca.location": str(make_certificate(other)[0])}, PASSWORD, "certificate verify failed"),
         ({"security.protocol": "SASL_PLAINTEXT"}, PASSWORD, "brokers are down.*`security.protocol` that of its port"),
@@ -114,9 +118,6 @@ def test_tls_and_sasl_are_those_of_the_connection(
         with pytest.raises(SourceError, match=said) as error:
             world.ingest()
         assert PASSWORD not in str(error.value)
-    monkeypatch.setenv("AIRFLOW_CONN_STREAM", json.dumps({**connection, "extra": extra}))
-    result = world.ingest()
-    world.require_all()
     kept = b"".join(path.read_bytes() for path in world.project.home.root.rglob("*") if path.is_file())
     assert PASSWORD.encode() not in kept
     assert PASSWORD not in caplog.text + "".join(capfd.readouterr()) + result.model_dump_json()

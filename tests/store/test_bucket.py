@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ def proxy(gcs_url: str, lake_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
     yield proxy
     proxy.close()
+    gc.collect()  # the responses that Google's client did not close, while their warning is ignored
 
 
 @pytest.fixture
