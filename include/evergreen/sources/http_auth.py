@@ -8,8 +8,10 @@ as Airflow's own HTTP hook has it.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,3 +155,11 @@ def _texts(tree: Any) -> dict[str, str]:
         tree = json.loads(tree) if tree.startswith("{") else {}
     pairs = tree.items() if isinstance(tree, Mapping) else ()
     return {str(name): str(value) for name, value in pairs if isinstance(value, str | int)}
+
+
+@functools.cache
+def trusted(file: str | None) -> ssl.SSLContext:
+    """Whose certificates count; reading them all takes longer than a request."""
+    import httpx
+
+    return ssl.create_default_context(cafile=file) if file else httpx.create_ssl_context()

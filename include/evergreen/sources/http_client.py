@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import random
-import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from evergreen.errors import SourceError
-from evergreen.sources.http_auth import Access, origin_of
+from evergreen.sources.http_auth import Access, origin_of, trusted
 from evergreen.sources.http_watch import Watch
 
 if TYPE_CHECKING:
@@ -185,8 +183,9 @@ class Client:
             self._watch = Watch()
             for name in ("httpx", "httpcore"):  # they log addresses and headers, which hold credentials
                 logging.getLogger(name).setLevel(logging.WARNING)
-            trusted = _trusted(self.access.verify)
-            self._client = httpx.Client(timeout=self.timeout, verify=trusted, follow_redirects=False)
+            self._client = httpx.Client(
+                timeout=self.timeout, verify=trusted(self.access.verify), follow_redirects=False
+            )
             self._client.headers.clear()
             self._client.headers.update({"Accept": "*/*", "Accept-Encoding": "gzip, deflate"})
         self._client.cookies.clear()
@@ -217,14 +216,6 @@ class Client:
         return (
             f"{text} in `give_up_after`, {self.give_up_after:g} s). Is the host right, and can it be reached from here?"
         )
-
-
-@functools.cache
-def _trusted(file: str | None) -> ssl.SSLContext:
-    """Whose certificates count; reading them all takes longer than a request."""
-    import httpx
-
-    return ssl.create_default_context(cafile=file) if file else httpx.create_ssl_context()
 
 
 def with_params(url: str, params: Iterable[tuple[str, str]]) -> str:
